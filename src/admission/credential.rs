@@ -1,0 +1,110 @@
+//! Turns a claimed credential into a principal, whatever carried it: the one rule of who may use
+//! the server's key. Decides from its arguments alone.
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use super::principal::Principal;
+use super::{Ask, Claim, Right};
+use crate::config::{Access, Environment};
+use crate::error::{Kind, Refusal};
+
+/// Prefixes of the relay's own credentials: what carries one and does not check out is refused
+/// and never forwarded, even where anonymous use is allowed.
+const RELAY_PREFIXES: [&str; 2] = ["rk_", "ek_relay_"];
+/// Prefix of OpenAI's ephemeral credentials.
+const EPHEMERAL_PREFIX: &str = "ek_";
+/// Prefix of OpenAI's long-lived keys.
+const KEY_PREFIX: &str = "sk-";
+
+/// Finds out who asks.
+pub fn identify(
+    access: &Access,
+    environment: Environment,
+    ask: &Ask<'_>,
+) -> Result<Principal, Refusal> {
+    if let Claim::Token(token) = ask.claim {
+        if let Some(principal) = known(access, ask.right, token) {
+            return Ok(principal);
+        }
+        if RELAY_PREFIXES
+            .iter()
+            .any(|prefix| token.starts_with(prefix))
+        {
+            return Err(unauthorized(
+                "This relay does not know that credential, or it has expired. Check it, or ask the operator for a new one.",
+            ));
+        }
+    }
+    if may_be_anonymous(access, environment, ask) {
+        return Ok(Principal::Anonymous);
+    }
+    Err(unknown(access, ask))
+}
+
+fn known(access: &Access, right: Right, token: &str) -> Option<Principal> {
+    if let Some(expected) = &access.relay_token
+        && is_same(expected.expose_secret(), token)
+    {
+        return Some(Principal::RelayToken);
+    }
+    if RELAY_PREFIXES
+        .iter()
+        .any(|prefix| token.starts_with(prefix))
+    {
+        return None;
+    }
+    if token.starts_with(EPHEMERAL_PREFIX) && right.takes_ephemeral() {
+        return Some(Principal::Ephemeral(SecretString::from(token)));
+    }
+    if token.starts_with(KEY_PREFIX) && access.allow_client_keys {
+        return Some(Principal::ClientKey(SecretString::from(token)));
+    }
+    None
+}
+
+/// Takes the same time wherever two strings of one length differ.
+fn is_same(expected: &str, given: &str) -> bool {
+    expected.as_bytes().ct_eq(given.as_bytes()).into()
+}
+
+/// Rule 3 of contract section 2.
+fn may_be_anonymous(access: &Access, environment: Environment, ask: &Ask<'_>) -> bool {
+    if access.relay_token.is_some() {
+        return false;
+    }
+    if access.allow_anonymous {
+        return true;
+    }
+    if environment.is_production() {
+        return false;
+    }
+    ask.direct_loopback || ask.right.is_exposed()
+}
+
+fn unknown(access: &Access, ask: &Ask<'_>) -> Refusal {
+    unauthorized(match ask.claim {
+        Claim::Unreadable => {
+            "The credential could not be read. Send exactly one `Authorization: Bearer <credential>` header."
+        }
+        Claim::Token(token) if token.starts_with(KEY_PREFIX) => {
+            "This relay does not take OpenAI keys of its clients. Send the relay's token, or ask the operator about ALLOW_CLIENT_KEYS."
+        }
+        Claim::Token(token) if token.starts_with(EPHEMERAL_PREFIX) => {
+            "An ephemeral OpenAI credential opens realtime and live routes only. Send the relay's token here."
+        }
+        Claim::Token(_) if access.relay_token.is_some() => {
+            "That is not this relay's token. Check RELAY_TOKEN on the server and the key that your client sends."
+        }
+        Claim::None if access.relay_token.is_some() => {
+            "This relay needs a credential. Send `Authorization: Bearer <RELAY_TOKEN>`."
+        }
+        Claim::None | Claim::Token(_) => {
+            "This relay has no token configured and serves strangers only where it is told to. The operator can set RELAY_TOKEN (better) or ALLOW_ANONYMOUS=true."
+        }
+    })
+}
+
+fn unauthorized(message: &'static str) -> Refusal {
+    Refusal::new(Kind::Unauthorized, message)
+}

@@ -1,0 +1,166 @@
+//! The gate: the ordered checks between a caller's claim and a Permit.
+//!
+//! Order: draining → origin → credential → what the credential may do. Nobody else builds a
+//! Permit, and nothing is sent upstream before there is one.
+
+mod credential;
+mod drain;
+mod permit;
+mod principal;
+
+use std::sync::Arc;
+
+pub use drain::Drain;
+pub use permit::{Outcome, Permit, Request};
+pub use principal::Principal;
+
+use crate::config::{Access, Environment};
+use crate::error::{Kind, Refusal};
+use crate::telemetry::Counters;
+
+/// What a client is told to wait, in seconds, when the relay shuts down: by then its successor runs.
+const DRAIN_RETRY_AFTER_S: u64 = 5;
+
+/// What the wire claims about the caller's credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim<'a> {
+    /// No carrier holds one.
+    None,
+    /// One carrier holds this.
+    Token(&'a str),
+    /// A carrier holds something that is not one token.
+    Unreadable,
+}
+
+/// What a request asks to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Any route under `/v1/` outside the families below.
+    Api,
+    /// HTTP routes and sockets of the realtime and live families.
+    Realtime,
+    /// The realtime sockets that browsers use: `/`, `/realtime`, `/v1/realtime`.
+    RealtimeSocket,
+    /// `POST /offer`.
+    Offer,
+}
+
+impl Right {
+    /// Whether OpenAI's ephemeral credentials open it.
+    fn takes_ephemeral(self) -> bool {
+        self != Right::Api
+    }
+
+    /// Whether a development relay without any credential serves it to other machines, as the
+    /// relays that pages were built for did.
+    fn is_exposed(self) -> bool {
+        matches!(self, Right::RealtimeSocket | Right::Offer)
+    }
+}
+
+/// What the gate is asked; filled from the wire, nothing in it verified.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The credential.
+    pub claim: Claim<'a>,
+    /// What for.
+    pub right: Right,
+    /// The page that sent the request.
+    pub origin: Option<&'a str>,
+    /// Whether the request wants to become a socket.
+    pub is_upgrade: bool,
+    /// Whether a process on this machine called without a proxy between.
+    pub direct_loopback: bool,
+}
+
+/// Decides who gets in.
+#[derive(Debug)]
+pub struct Gate {
+    access: Access,
+    environment: Environment,
+    has_server_key: bool,
+    drain: Arc<Drain>,
+    counters: Arc<Counters>,
+}
+
+impl Gate {
+    /// A gate with these rules. `has_server_key`: whether there is a key to lend.
+    pub fn new(
+        access: Access,
+        environment: Environment,
+        has_server_key: bool,
+        drain: Arc<Drain>,
+        counters: Arc<Counters>,
+    ) -> Gate {
+        Gate {
+            access,
+            environment,
+            has_server_key,
+            drain,
+            counters,
+        }
+    }
+
+    /// Admits a request, or says why not.
+    pub fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
+        match self.check(ask) {
+            Ok(principal) => {
+                let counters = Arc::clone(&self.counters);
+                Ok(Permit::new(
+                    principal,
+                    request,
+                    counters,
+                    self.drain.token(),
+                ))
+            }
+            Err(refusal) => Err(self.turn_away(refusal, &request)),
+        }
+    }
+
+    /// Counts and logs a request that gets no Permit.
+    pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
+        self.counters.refused();
+        permit::log_refusal(request, &refusal);
+        refusal
+    }
+
+    /// The ordered checks.
+    fn check(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+        if self.drain.is_refusing() {
+            return Err(Refusal::new(
+                Kind::Draining,
+                "This relay is shutting down. Try again shortly.",
+            )
+            .retry_after(DRAIN_RETRY_AFTER_S));
+        }
+        if ask.is_upgrade {
+            self.check_origin(ask)?;
+        }
+        let principal = credential::identify(&self.access, self.environment, ask)?;
+        if matches!(principal, Principal::Anonymous) {
+            self.check_origin(ask)?;
+        }
+        if principal.own_credential().is_none() && !self.has_server_key {
+            return Err(Refusal::new(
+                Kind::ServerKeyMissing,
+                "This relay has no OPENAI_API_KEY to lend. The operator can set it, or clients bring an ephemeral OpenAI credential of their own.",
+            ));
+        }
+        Ok(principal)
+    }
+
+    /// Whether pages of this origin are served.
+    pub fn is_origin_listed(&self, origin: &str) -> bool {
+        self.access.origin_listed(origin)
+    }
+
+    fn check_origin(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
+        match ask.origin {
+            Some(origin) if !self.is_origin_listed(origin) => Err(Refusal::new(
+                Kind::OriginNotAllowed,
+                "This page's origin is not on the relay's list. The operator can add it to ALLOWED_ORIGINS.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}

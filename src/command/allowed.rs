@@ -1,0 +1,56 @@
+//! Says in words who may do what with a configuration: contract rules, for people.
+
+use crate::config::{Config, Origins};
+
+/// One sentence per kind of caller.
+pub(super) fn allowed(config: &Config) -> Vec<String> {
+    let access = &config.access;
+    let lends = config.upstream.api_key.is_some();
+    let everything = if lends {
+        "everything under /v1/ and /offer, with the server's key"
+    } else {
+        "nothing yet: there is no OPENAI_API_KEY to lend"
+    };
+    let mut lines = Vec::new();
+    match access.relay_token {
+        Some(_) => lines.push(format!("a client with RELAY_TOKEN: {everything}")),
+        None => lines.push("there is no RELAY_TOKEN".to_owned()),
+    }
+    lines.push(
+        "a client with an ephemeral OpenAI credential (ek_…): the realtime and live routes and /offer, with its own credential".to_owned(),
+    );
+    if access.allow_client_keys {
+        lines.push(
+            "a client with an OpenAI key of its own (sk-…): everything, with its own key"
+                .to_owned(),
+        );
+    }
+    lines.push(format!(
+        "a client with nothing: {}",
+        anonymous(config, everything)
+    ));
+    lines.push(format!("pages: {}", origins(config)));
+    lines
+}
+
+fn anonymous(config: &Config, everything: &str) -> String {
+    if config.access.relay_token.is_some() {
+        "refused with 401".to_owned()
+    } else if config.access.allow_anonymous {
+        format!("{everything} (ALLOW_ANONYMOUS=true)")
+    } else if config.environment.is_production() {
+        "refused with 401 (production)".to_owned()
+    } else {
+        format!("from this machine {everything}; from others /offer only (development)")
+    }
+}
+
+fn origins(config: &Config) -> String {
+    match &config.access.origins {
+        Origins::Any => "of any origin".to_owned(),
+        Origins::Listed(list) if list.is_empty() => {
+            "of no origin (ALLOWED_ORIGINS is not set)".to_owned()
+        }
+        Origins::Listed(list) => format!("of {}", list.join(", ")),
+    }
+}

@@ -1,0 +1,142 @@
+//! `check`: reads the configuration, dials the upstream, and says in words what it found.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use serde_json::Value;
+
+use super::allowed::allowed;
+use super::{say, small_runtime};
+use crate::config::{Config, Loaded};
+use crate::upstream::{Credential, Fault, Outgoing, Progress, RequestBody, Upstream};
+
+const MODELS: PathAndQuery = PathAndQuery::from_static("/v1/models");
+/// The list of models is some 100 KiB; an answer larger than this is not OpenAI's.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
+    let config = &loaded.config;
+    say("configuration: readable");
+    for note in &loaded.notes {
+        say(&format!("  note: {note}"));
+    }
+    let runtime = small_runtime()?;
+    let found = runtime.block_on(ask(config))?;
+    say(&format!(
+        "upstream {}: {}",
+        config.upstream.base, found.words
+    ));
+    say("who may do what:");
+    for line in allowed(config) {
+        say(&format!("  {line}"));
+    }
+    Ok(match found.is_good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// What the upstream did, in words.
+struct Finding {
+    is_good: bool,
+    words: String,
+}
+
+impl Finding {
+    fn good(words: impl Into<String>) -> Finding {
+        let words = words.into();
+        Finding {
+            is_good: true,
+            words,
+        }
+    }
+
+    fn bad(words: impl Into<String>) -> Finding {
+        let words = words.into();
+        Finding {
+            is_good: false,
+            words,
+        }
+    }
+}
+
+async fn ask(config: &Config) -> Result<Finding> {
+    let upstream = Upstream::new(&config.upstream)?;
+    let start = Instant::now();
+    let outgoing = Outgoing {
+        method: Method::GET,
+        target: MODELS,
+        headers: HeaderMap::new(),
+        credential: Credential::Server,
+        may_name_organization: false,
+        body: RequestBody::empty(Arc::new(Progress::new(start))),
+    };
+    let reply = match upstream.send(outgoing).await {
+        Ok(reply) => reply,
+        Err(fault) => return Ok(Finding::bad(unreachable(&fault))),
+    };
+    let took_ms = start.elapsed().as_millis();
+    let body = Limited::new(reply.body, MAX_ANSWER).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let json = serde_json::from_slice(&body).unwrap_or_default();
+    let mut finding = judge(config, reply.head.status, &json);
+    finding.words.push_str(&format!(" ({took_ms} ms)"));
+    Ok(finding)
+}
+
+fn unreachable(fault: &Fault) -> String {
+    let advice = match fault {
+        Fault::Dns(_) => "Check DNS and OPENAI_BASE_URL.",
+        Fault::Tls(_) => "If a proxy inspects TLS here, name its authority in OPENAI_CA_FILE.",
+        Fault::Proxy(_) => "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
+        _ => "Check the network, a firewall, or whether an outbound proxy is needed (HTTPS_PROXY).",
+    };
+    format!("not reached: {fault}. {advice}")
+}
+
+fn judge(config: &Config, status: StatusCode, body: &Value) -> Finding {
+    let error = &body["error"];
+    let code = error["code"].as_str().unwrap_or_default();
+    let message = error["message"].as_str().unwrap_or("no reason given");
+    match status {
+        StatusCode::OK => Finding::good(models(config, body)),
+        StatusCode::UNAUTHORIZED if config.upstream.api_key.is_none() => Finding::good(
+            "reached; without OPENAI_API_KEY every client has to bring its own credential",
+        ),
+        StatusCode::UNAUTHORIZED => {
+            Finding::bad(format!("reached, but it refuses OPENAI_API_KEY: {message}"))
+        }
+        // Its spelling varies (wire.md 2.1).
+        StatusCode::FORBIDDEN if code.contains("country") || code.contains("region") => {
+            Finding::bad(format!(
+                "reached, but OpenAI does not serve the region of this machine's address \
+                 ({code}: {message}). Run the relay in a supported region, or send its traffic \
+                 through one with HTTPS_PROXY"
+            ))
+        }
+        _ => Finding::bad(format!("reached, but it answers {status}: {message}")),
+    }
+}
+
+fn models(config: &Config, body: &Value) -> String {
+    let list = body["data"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let model = &config.realtime.model;
+    let has_realtime = list.iter().any(|entry| entry["id"] == model.as_str());
+    let realtime = if has_realtime {
+        "among them"
+    } else {
+        "not among them"
+    };
+    format!(
+        "reached, and it takes OPENAI_API_KEY; {} models, REALTIME_MODEL {model} {realtime}",
+        list.len()
+    )
+}

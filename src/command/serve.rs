@@ -1,0 +1,67 @@
+//! `serve`: the relay itself.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::serving_runtime;
+use crate::config::Loaded;
+use crate::{app, telemetry};
+
+pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
+    telemetry::init(&loaded.config.log)?;
+    let runtime = serving_runtime()?;
+    runtime.block_on(async {
+        for note in &loaded.notes {
+            tracing::warn!("{note}");
+        }
+        let server = app::build(&loaded.config)?;
+        tracing::info!(
+            address = %server.local_addr()?,
+            upstream = %loaded.config.upstream.base,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        let signals = Signals::listen()?;
+        server.run(signals.first()).await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// SIGTERM and SIGINT: the first asks to drain, the second ends the process at once.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default, which is to die.
+    pub(super) fn listen() -> Result<Signals> {
+        let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+        Ok(Signals {
+            terminate,
+            interrupt,
+        })
+    }
+
+    /// Ends with the first signal; a second one exits with 130, as a shell would report it.
+    pub(super) async fn first(mut self) {
+        self.any().await;
+        // Ends with the process; there is nothing to wait for.
+        #[allow(clippy::disallowed_methods)]
+        tokio::spawn(async move {
+            self.any().await;
+            std::process::exit(130);
+        });
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

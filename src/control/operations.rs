@@ -1,0 +1,83 @@
+//! Routes for operators and their monitoring: public, cheap, and answered to the end.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Control;
+
+/// Realtime sessions at once. There is no socket route yet, so none are taken.
+const MAX_SESSIONS: u64 = 0;
+
+/// `GET /`: what this is; hosting platforms probe it.
+pub(super) async fn about() -> Json<Value> {
+    Json(json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "links": {
+            "api": "/v1/",
+            "offer": "/offer",
+            "health": "/health",
+            "ready": "/ready",
+            "stats": "/stats",
+        },
+    }))
+}
+
+/// `GET /health`: whether the process lives. 200 for as long as it does.
+pub(super) async fn health(State(control): State<Control>) -> Json<Value> {
+    let now = control.counters.snapshot();
+    Json(json!({
+        "status": "healthy",
+        "version": env!("CARGO_PKG_VERSION"),
+        "timestamp": timestamp(),
+        "uptime": now.uptime_s,
+        "activeConnections": 0,
+        "stats": sessions(now.failed),
+    }))
+}
+
+/// `GET /ready`: whether new work should be sent here.
+pub(super) async fn ready(State(control): State<Control>) -> (StatusCode, Json<Value>) {
+    if control.drain.is_announced() {
+        let body = json!({ "status": "draining", "running": control.drain.running() });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body));
+    }
+    (StatusCode::OK, Json(json!({ "status": "ready" })))
+}
+
+/// `GET /stats`: the counters. "Connections" are realtime sessions.
+pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
+    let now = control.counters.snapshot();
+    let mut body = sessions(now.failed);
+    body["maxConnections"] = json!(MAX_SESSIONS);
+    body["uptime"] = json!(now.uptime_s);
+    body["startTime"] = json!(now.start_time_ms);
+    body["exchanges"] = json!({
+        "total": now.exchanges,
+        "active": now.active,
+        "completed": now.completed,
+        "clientGone": now.client_gone,
+        "failed": now.failed,
+        "refused": now.refused,
+    });
+    Json(body)
+}
+
+fn sessions(errors: u64) -> Value {
+    json!({
+        "totalConnections": 0,
+        "activeConnections": 0,
+        "messagesRelayed": 0,
+        "errors": errors,
+    })
+}
+
+fn timestamp() -> String {
+    let now = OffsetDateTime::now_utc();
+    let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
+    milliseconds.format(&Rfc3339).unwrap_or_default()
+}

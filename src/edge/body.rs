@@ -1,0 +1,64 @@
+//! The body of any answer: whole, from the control router, or relayed.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+
+use crate::relay::RelayedBody;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What hyper sends.
+pub enum Body {
+    /// Made by the relay, whole.
+    Whole(Full<Bytes>),
+    /// Made by the control router.
+    Control(axum::body::Body),
+    /// The upstream's, with its Permit.
+    Relayed(RelayedBody),
+}
+
+impl Body {
+    /// A body that is there already.
+    pub(super) fn whole(bytes: Bytes) -> Body {
+        Body::Whole(Full::new(bytes))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Body::Whole(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never| match never {}),
+            Body::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Body::Relayed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Whole(body) => body.is_end_stream(),
+            Body::Control(body) => body.is_end_stream(),
+            Body::Relayed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(body) => body.size_hint(),
+            Body::Control(body) => body.size_hint(),
+            Body::Relayed(body) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the wire claims about the caller. Nothing here is verified, nothing here decides.
+
+use http::{HeaderMap, header};
+
+use crate::admission::Claim;
+
+/// Carries a credential where a browser cannot set headers (wire.md 5.2).
+const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
+
+/// Reads the credential from whichever carrier holds it: `Authorization: Bearer`, or, on an
+/// upgrade, the subprotocol list. Never from the query.
+pub(super) fn read_claim(headers: &HeaderMap, is_upgrade: bool) -> Claim<'_> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return bearer(headers);
+    }
+    if is_upgrade {
+        return key_protocol(headers);
+    }
+    Claim::None
+}
+
+fn bearer(headers: &HeaderMap) -> Claim<'_> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Claim::Unreadable;
+    };
+    let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+        return Claim::Unreadable;
+    };
+    let token = token.trim();
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        Claim::Token(token)
+    } else {
+        Claim::Unreadable
+    }
+}
+
+fn key_protocol(headers: &HeaderMap) -> Claim<'_> {
+    let mut keys = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|entry| entry.trim().strip_prefix(KEY_PROTOCOL));
+    match (keys.next(), keys.next()) {
+        (None, _) => Claim::None,
+        (Some(key), None) if !key.is_empty() => Claim::Token(key),
+        _ => Claim::Unreadable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name: HeaderName = name.parse().expect("a name");
+            headers.append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
+        for value in ["Bearer t0ken", "bearer t0ken", "BEARER  t0ken "] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(
+                read_claim(&headers, false),
+                Claim::Token("t0ken"),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_bearer_token_is_unreadable() {
+        for value in ["Basic dTpw", "Bearer", "Bearer ", "t0ken", ""] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(read_claim(&headers, true), Claim::Unreadable, "{value}");
+        }
+        let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer a")]);
+        assert_eq!(read_claim(&twice, false), Claim::Unreadable);
+    }
+
+    #[test]
+    fn a_subprotocol_carries_a_key_on_upgrades_only() {
+        let list = "realtime, openai-insecure-api-key.k1, openai-beta.realtime-v1";
+        let headers = headers(&[("sec-websocket-protocol", list)]);
+        assert_eq!(read_claim(&headers, true), Claim::Token("k1"));
+        assert_eq!(read_claim(&headers, false), Claim::None);
+    }
+
+    #[test]
+    fn the_key_may_stand_anywhere_in_the_list_but_only_once() {
+        let first = headers(&[(
+            "sec-websocket-protocol",
+            "openai-insecure-api-key.k1, realtime",
+        )]);
+        assert_eq!(read_claim(&first, true), Claim::Token("k1"));
+        let lines = headers(&[
+            ("sec-websocket-protocol", "realtime"),
+            ("sec-websocket-protocol", "openai-insecure-api-key.k1"),
+        ]);
+        assert_eq!(read_claim(&lines, true), Claim::Token("k1"));
+        let two = headers(&[(
+            "sec-websocket-protocol",
+            "openai-insecure-api-key.k1, openai-insecure-api-key.k2",
+        )]);
+        assert_eq!(read_claim(&two, true), Claim::Unreadable);
+    }
+
+    #[test]
+    fn the_header_wins_over_the_subprotocol() {
+        let both = headers(&[
+            ("authorization", "Bearer h"),
+            ("sec-websocket-protocol", "openai-insecure-api-key.p"),
+        ]);
+        assert_eq!(read_claim(&both, true), Claim::Token("h"));
+    }
+}

@@ -1,0 +1,304 @@
+//! Pure: what a request must look like before anything else is asked of it.
+//!
+//! Refuses what two HTTP parsers could read differently, and paths that could leave `/v1/`. The
+//! bytes themselves are never changed: what passes goes up as it came.
+
+use http::uri::Authority;
+use http::{HeaderMap, Method, Uri, Version, header};
+
+use super::route::Upgrade;
+use crate::error::{Kind, Refusal};
+
+/// The longest request target, in bytes.
+const MAX_TARGET: usize = 32 * 1024;
+
+/// Checks the parts of a request head; the body's framing is hyper's.
+pub(super) fn sanitize(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Upgrade, Refusal> {
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(
+            Refusal::new(Kind::MethodNotAllowed, "CONNECT and TRACE are not relayed.")
+                .allow("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        );
+    }
+    let target = uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > MAX_TARGET {
+        return Err(Refusal::new(
+            Kind::UriTooLong,
+            "The request target is longer than 32 KiB.",
+        ));
+    }
+    check_path(uri.path()).map_err(malformed)?;
+    check_host(uri, version, headers).map_err(malformed)?;
+    check_transfer_encoding(headers).map_err(malformed)?;
+    Ok(wanted_upgrade(headers))
+}
+
+fn malformed(reason: &'static str) -> Refusal {
+    Refusal::new(Kind::Malformed, reason)
+}
+
+/// The path jail: nothing that an upstream could normalise into another path.
+fn check_path(path: &str) -> Result<(), &'static str> {
+    if !path.starts_with('/') {
+        return Err("The request target must be a path that starts with a slash.");
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("The path holds bytes outside printable ASCII; percent-encode them.");
+    }
+    if path.contains('\\') {
+        return Err("The path holds a backslash.");
+    }
+    if path.contains("%00") {
+        return Err("The path holds an encoded NUL.");
+    }
+    if path.contains("//") {
+        return Err("The path holds an empty segment.");
+    }
+    if segments(path).any(is_dot_segment) {
+        return Err("The path holds a `.` or `..` segment.");
+    }
+    Ok(())
+}
+
+/// Splits at `/` and at what a decoder would turn into a separator (`%2f`, `%5c`).
+fn segments(path: &str) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(path.as_bytes());
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let end = (0..bytes.len()).find_map(|at| Some((at, separator_length(&bytes[at..])?)));
+        match end {
+            Some((at, length)) => {
+                rest = Some(&bytes[at + length..]);
+                Some(&bytes[..at])
+            }
+            None => rest.take(),
+        }
+    })
+}
+
+fn separator_length(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'/', ..] => Some(1),
+        [b'%', b'2', b'f' | b'F', ..] | [b'%', b'5', b'c' | b'C', ..] => Some(3),
+        _ => None,
+    }
+}
+
+/// `.` or `..` after decoding once.
+fn is_dot_segment(segment: &[u8]) -> bool {
+    let mut rest = segment;
+    let mut dots = 0;
+    while !rest.is_empty() {
+        rest = match rest {
+            [b'.', tail @ ..] | [b'%', b'2', b'e' | b'E', tail @ ..] => tail,
+            _ => return false,
+        };
+        dots += 1;
+    }
+    dots == 1 || dots == 2
+}
+
+/// Exactly one valid host (RFC 9112 section 3.2); HTTP/2 may carry it as `:authority`.
+fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err("The request carries more than one Host header.");
+    }
+    match first {
+        Some(host) => {
+            let text = host
+                .to_str()
+                .map_err(|_| "The Host header is not a host.")?;
+            let authority: Authority =
+                text.parse().map_err(|_| "The Host header is not a host.")?;
+            if text.contains('@') || authority.host().is_empty() {
+                return Err("The Host header is not a host.");
+            }
+            Ok(())
+        }
+        None if version == Version::HTTP_2 && uri.authority().is_some() => Ok(()),
+        None => Err("The request carries no Host header."),
+    }
+}
+
+/// `chunked`, once, or nothing: every other list has been used to smuggle requests.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(()),
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err("Transfer-Encoding must be exactly `chunked`."),
+    }
+}
+
+fn wanted_upgrade(headers: &HeaderMap) -> Upgrade {
+    let Some(protocol) = headers.get(header::UPGRADE) else {
+        return Upgrade::None;
+    };
+    if !names_token(headers, "upgrade") {
+        return Upgrade::None;
+    }
+    match protocol.as_bytes() {
+        name if name.eq_ignore_ascii_case(b"websocket") => Upgrade::WebSocket,
+        name if name.eq_ignore_ascii_case(b"h2c") => Upgrade::None,
+        _ => Upgrade::Other,
+    }
+}
+
+/// Whether a `Connection` line names this token.
+fn names_token(headers: &HeaderMap, token: &str) -> bool {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|name| name.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the strictest and the laxest upstream could make of a path: every decoding level,
+    /// both kinds of slash, dot segments removed.
+    fn normalised(path: &str, rounds: usize) -> String {
+        let mut text = path.to_owned();
+        for _ in 0..rounds {
+            text = text.replace("%2e", ".").replace("%2E", ".");
+            text = text.replace("%2f", "/").replace("%2F", "/");
+            text = text.replace("%5c", "/").replace("%5C", "/");
+        }
+        let mut kept: Vec<&str> = Vec::new();
+        for segment in text.split(['/', '\\']) {
+            match segment {
+                "" | "." => {}
+                ".." => {
+                    kept.pop();
+                }
+                _ => kept.push(segment),
+            }
+        }
+        format!("/{}", kept.join("/"))
+    }
+
+    #[test]
+    fn honest_paths_pass() {
+        let honest = [
+            "/v1/models",
+            "/v1/files/a%2Fb",
+            "/v1/files/%E6%97%A5",
+            "/v1/x%0Ay",
+            "/v1/models/",
+            "/v1/a/.hidden",
+            "/v1/a/...",
+            "/v1/%252e%252e/a",
+            "/v1/a:b/c;d=e,f@g",
+            "/v1/%zz",
+        ];
+        for path in honest {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_leave_v1_are_refused() {
+        let escapes = [
+            "",
+            "v1/models",
+            "/v1/../admin",
+            "/v1/%2e%2e/admin",
+            "/v1/.%2E/admin",
+            "/v1/a%2F..%2Fb",
+            "/v1/a%5c..%5Cb",
+            "/v1/a/.",
+            "/v1/./a",
+            "/v1//evil/a",
+            "//evil/v1/a",
+            "/v1/a\\b",
+            "/v1/a%00b",
+            "/v1/\u{e9}",
+            "/v1/a b",
+            "/v1/%2f..",
+        ];
+        for path in escapes {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_exactly_one_host() {
+        let uri = Uri::from_static("/v1/models");
+        let with = |hosts: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_static(host));
+            }
+            check_host(&uri, Version::HTTP_11, &headers)
+        };
+        for host in [
+            "localhost",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "relay.example.com",
+        ] {
+            assert_eq!(with(&[host]), Ok(()), "{host}");
+        }
+        for hosts in [
+            &[][..],
+            &["a", "b"],
+            &["a", "a"],
+            &[""],
+            &["a/b"],
+            &["u@h"],
+            &["a b"],
+        ] {
+            assert!(with(hosts).is_err(), "{hosts:?}");
+        }
+    }
+
+    #[test]
+    fn transfer_encoding_is_chunked_once_or_absent() {
+        let with = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::TRANSFER_ENCODING, HeaderValue::from_static(value));
+            }
+            check_transfer_encoding(&headers)
+        };
+        assert_eq!(with(&[]), Ok(()));
+        assert_eq!(with(&["chunked"]), Ok(()));
+        assert_eq!(with(&["Chunked"]), Ok(()));
+        for values in [
+            &["identity, chunked"][..],
+            &["chunked", "chunked"],
+            &["gzip"],
+            &["xchunked"],
+            &[""],
+        ] {
+            assert!(with(values).is_err(), "{values:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
+        #[test]
+        fn no_accepted_path_normalises_out_of_v1(
+            tail in "([a-z./]|%2[eEfF]|%5[cC]|%25|\\\\|;|%00){0,24}"
+        ) {
+            let path = format!("/v1/{tail}");
+            if check_path(&path).is_ok() {
+                let seen = normalised(&path, 1);
+                prop_assert!(seen == "/v1" || seen.starts_with("/v1/"), "{path} -> {seen}");
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Refusal: every "no" that a client can hear, and the one place that words it.
+//!
+//! A refusal never carries a secret: its message names what was wrong and what to do, never the
+//! value that was sent.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Tells SDKs whether a retry makes sense (wire.md 1.3: `x-should-retry` overrides their own rule).
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// The id of an exchange, as OpenAI names it.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The closed set of reasons for a refusal; each has one status and one code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The request breaks HTTP or a rule of the path jail.
+    Malformed,
+    /// CONNECT, TRACE, or a method that the relay's own route does not have.
+    MethodNotAllowed,
+    /// No such route of the relay's own.
+    NotFound,
+    /// The request target is longer than 32 KiB.
+    UriTooLong,
+    /// An upgrade to something that the relay does not speak.
+    UpgradeNotSupported,
+    /// A WebSocket, which this version does not carry.
+    SocketsNotRelayed,
+    /// Missing, wrong or expired credential.
+    Unauthorized,
+    /// The credential is known, but a rule forbids this.
+    Forbidden,
+    /// The page's origin is not on the list.
+    OriginNotAllowed,
+    /// A body of the relay's own routes that is too large.
+    BodyTooLarge,
+    /// A body of the relay's own routes that did not arrive in time.
+    BodyTimeout,
+    /// An `/offer` that is not a usable WebRTC offer.
+    InvalidOffer,
+    /// The relay is shutting down.
+    Draining,
+    /// The server has no key to lend.
+    ServerKeyMissing,
+    /// No connection to the upstream could be made.
+    UpstreamUnreachable,
+    /// The upstream's name could not be resolved.
+    UpstreamDns,
+    /// The upstream's certificate or handshake is bad.
+    UpstreamTls,
+    /// The outbound proxy refused.
+    UpstreamProxy,
+    /// Connecting took too long.
+    UpstreamConnectTimeout,
+    /// The upstream stayed silent too long.
+    UpstreamTimeout,
+    /// The upstream stopped taking the request's body.
+    UpstreamWriteTimeout,
+    /// The upstream closed early or sent something that is not HTTP.
+    UpstreamBroken,
+    /// All connections to the upstream are busy.
+    UpstreamBusy,
+}
+
+impl Kind {
+    /// The HTTP status of this kind.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Kind::Malformed | Kind::UpgradeNotSupported | Kind::InvalidOffer => {
+                StatusCode::BAD_REQUEST
+            }
+            Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Kind::SocketsNotRelayed => StatusCode::NOT_IMPLEMENTED,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::UriTooLong => StatusCode::URI_TOO_LONG,
+            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Kind::Draining | Kind::ServerKeyMissing | Kind::UpstreamBusy => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Kind::UpstreamUnreachable
+            | Kind::UpstreamDns
+            | Kind::UpstreamTls
+            | Kind::UpstreamProxy
+            | Kind::UpstreamBroken => StatusCode::BAD_GATEWAY,
+            Kind::UpstreamConnectTimeout | Kind::UpstreamTimeout | Kind::UpstreamWriteTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+        }
+    }
+
+    /// The `code` of the error object; also the label in logs and metrics.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::Malformed => "malformed_request",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::NotFound => "not_found",
+            Kind::UriTooLong => "uri_too_long",
+            Kind::UpgradeNotSupported => "upgrade_not_supported",
+            Kind::SocketsNotRelayed => "sockets_not_relayed",
+            // OpenAI's own code (wire.md 2.1), so that the SDKs raise their own exception.
+            Kind::Unauthorized => "invalid_api_key",
+            Kind::Forbidden => "forbidden",
+            Kind::OriginNotAllowed => "origin_not_allowed",
+            Kind::BodyTooLarge => "body_too_large",
+            Kind::BodyTimeout => "body_timeout",
+            Kind::InvalidOffer => "invalid_offer",
+            Kind::Draining => "relay_draining",
+            Kind::ServerKeyMissing => "server_key_missing",
+            Kind::UpstreamUnreachable => "upstream_unreachable",
+            Kind::UpstreamDns => "upstream_dns",
+            Kind::UpstreamTls => "upstream_tls",
+            Kind::UpstreamProxy => "upstream_proxy",
+            Kind::UpstreamConnectTimeout => "upstream_connect_timeout",
+            Kind::UpstreamTimeout => "upstream_timeout",
+            Kind::UpstreamWriteTimeout => "upstream_write_timeout",
+            Kind::UpstreamBroken => "upstream_broken",
+            Kind::UpstreamBusy => "upstream_busy",
+        }
+    }
+
+    /// `invalid_request_error` where the client must change something, else `relay_error`.
+    fn error_type(self) -> &'static str {
+        if self.status().is_client_error() {
+            "invalid_request_error"
+        } else {
+            "relay_error"
+        }
+    }
+
+    /// Whether trying the same again is known to be useless: SDKs retry any 5xx unless told.
+    fn is_hopeless(self) -> bool {
+        matches!(
+            self,
+            Kind::ServerKeyMissing
+                | Kind::SocketsNotRelayed
+                | Kind::UpstreamTls
+                | Kind::UpstreamProxy
+        )
+    }
+}
+
+/// A "no" with its reason in words.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    kind: Kind,
+    message: Cow<'static, str>,
+    request_id: String,
+    param: Option<&'static str>,
+    retry_after_s: Option<u64>,
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal of this kind; `message` says what was wrong and what to do.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal {
+            kind,
+            message: message.into(),
+            request_id: format!("req_{}", Uuid::new_v4().simple()),
+            param: None,
+            retry_after_s: None,
+            allow: None,
+        }
+    }
+
+    /// Names the field of the body that is at fault.
+    #[must_use]
+    pub fn about(mut self, param: &'static str) -> Refusal {
+        self.param = Some(param);
+        self
+    }
+
+    /// Adds `Retry-After`, in seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Refusal {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Adds `Allow`, the methods that the route has.
+    #[must_use]
+    pub fn allow(mut self, methods: &'static str) -> Refusal {
+        self.allow = Some(methods);
+        self
+    }
+
+    /// Why.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.kind.status()
+    }
+
+    /// What was wrong, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The id under which client and operator find this refusal.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// The answer in the form that the client behind this door understands.
+    pub fn into_response(self, door: Door) -> Response<Bytes> {
+        let body = match door {
+            Door::OpenAi => json!({ "error": self.error_object() }),
+            Door::Offer => {
+                json!({ "error": self.error_object(), "message": self.message })
+            }
+            Door::Api => json!({ "detail": self.message }),
+        };
+        let mut response = Response::new(Bytes::from(body.to_string()));
+        *response.status_mut() = self.status();
+        self.write_headers(response.headers_mut());
+        response
+    }
+
+    /// OpenAI's error object (wire.md 2.1) with the request id beside its four fields.
+    fn error_object(&self) -> Value {
+        json!({
+            "message": self.message,
+            "type": self.kind.error_type(),
+            "param": self.param,
+            "code": self.kind.code(),
+            "request_id": self.request_id,
+        })
+    }
+
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if let Ok(id) = HeaderValue::from_str(&self.request_id) {
+            headers.insert(X_REQUEST_ID, id);
+        }
+        if self.kind == Kind::Unauthorized {
+            let bearer = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if self.kind.is_hopeless() {
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+    }
+}
+
+/// Which kind of client waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// SDKs on `/v1`, and whatever is not one of the others: OpenAI's error object.
+    OpenAi,
+    /// Pages that post to `/offer`: the same object, with a top-level `message`.
+    Offer,
+    /// Clients of the relay's own API under `/api/`: `{"detail": …}`.
+    Api,
+}
+
+impl Door {
+    /// The door that clients of this path stand at.
+    pub fn of(path: &str) -> Door {
+        if path == "/offer" {
+            Door::Offer
+        } else if path.starts_with("/api/") {
+            Door::Api
+        } else {
+            Door::OpenAi
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! openai-relay: lends the server's OpenAI key to clients without showing it.
+//!
+//! The rooms, in the order in which a request walks through them. Imports go downwards only;
+//! `tests/architecture.rs` keeps it so.
+//!
+//! - [`command`]: what the command line asks for
+//! - [`app`]: builds every room once from its own slice of the configuration
+//! - [`server`]: accepts connections, speaks HTTP, drains
+//! - [`edge`]: the path of a request: route, caller, gate, mover; what every answer wears
+//! - [`control`]: the relay's own routes, nothing relayed
+//! - [`relay`]: carries admitted exchanges
+//! - [`admission`]: decides who gets in, and settles when they leave
+//! - [`upstream`]: holds the server's key; connects, sends, receives
+//! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], and the stream wrapper `capped`
+
+pub mod admission;
+pub mod app;
+mod capped;
+pub mod command;
+pub mod config;
+pub mod control;
+pub mod edge;
+pub mod error;
+pub mod relay;
+pub mod server;
+pub mod telemetry;
+pub mod upstream;

@@ -1,0 +1,105 @@
+//! Exchange: a Permit together with what was counted, so that both settle wherever it ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use uuid::Uuid;
+
+use crate::admission::{Outcome, Permit, Principal};
+use crate::error::Refusal;
+use crate::upstream::{Credential, Fault, Progress};
+
+/// The id that OpenAI gives an exchange; the relay fills in where the upstream sent none.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// One admitted exchange on its way.
+pub(super) struct Exchange {
+    permit: Permit,
+    progress: Arc<Progress>,
+    bytes_down: u64,
+}
+
+impl Exchange {
+    pub(super) fn new(permit: Permit) -> Exchange {
+        Exchange {
+            permit,
+            progress: Arc::new(Progress::new(Instant::now())),
+            bytes_down: 0,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    pub(super) fn credential(&self) -> Credential<'_> {
+        match self.permit.principal().own_credential() {
+            Some(secret) => Credential::Own(secret),
+            None => Credential::Server,
+        }
+    }
+
+    pub(super) fn is_ephemeral(&self) -> bool {
+        matches!(self.permit.principal(), Principal::Ephemeral(_))
+    }
+
+    pub(super) fn may_name_organization(&self) -> bool {
+        self.permit.principal().may_name_organization()
+    }
+
+    /// Notes the answer's head and makes sure that it carries a request id.
+    pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+        if !headers.contains_key(X_REQUEST_ID) {
+            let made = format!("req_{}", Uuid::new_v4().simple());
+            if let Ok(value) = HeaderValue::from_str(&made) {
+                headers.insert(X_REQUEST_ID, value);
+            }
+        }
+        let id = headers
+            .get(X_REQUEST_ID)
+            .and_then(|value| value.to_str().ok());
+        self.permit.answered(status, id.map(str::to_owned));
+    }
+
+    pub(super) fn sent_down(&mut self, bytes: usize) {
+        self.bytes_down += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    pub(super) fn completed(&mut self) {
+        self.permit.end(Outcome::Completed);
+    }
+
+    /// The upstream broke off in the middle of an answer.
+    pub(super) fn broke(&mut self, fault: &Fault) {
+        tracing::warn!(%fault, "an answer from the upstream broke off");
+        self.permit.end(Outcome::UpstreamFailed);
+    }
+
+    /// There will be no answer from the upstream: what the client hears instead.
+    pub(super) fn faulted(&mut self, fault: &Fault) -> Refusal {
+        let refusal = Refusal::from(fault);
+        let outcome = match fault {
+            Fault::ClientBody => Outcome::ClientGone,
+            _ => Outcome::UpstreamFailed,
+        };
+        if outcome == Outcome::UpstreamFailed {
+            let request_id = refusal.request_id();
+            tracing::warn!(%fault, request_id, "no answer from the upstream");
+        }
+        self.permit.refused(outcome, &refusal);
+        refusal
+    }
+
+    /// The relay itself says no after admission.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Refusal {
+        self.permit.refused(Outcome::Refused, &refusal);
+        refusal
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.permit.count(self.progress.bytes(), self.bytes_down);
+    }
+}

@@ -1,0 +1,39 @@
+//! The movers: one entry for each way of carrying an exchange. Each takes its Permit by value.
+
+mod body;
+mod exchange;
+mod http;
+mod offer;
+mod sdp;
+
+pub use body::RelayedBody;
+pub use offer::Offer;
+
+use crate::admission::Permit;
+use crate::error::{Kind, Refusal};
+use crate::upstream::Upstream;
+use exchange::Exchange;
+
+/// Carries admitted requests to the upstream and its answers back.
+pub struct Relay {
+    upstream: Upstream,
+    realtime_model: String,
+}
+
+impl Relay {
+    /// A relay to this upstream. `realtime_model` is what an `/offer` without a model gets.
+    pub fn new(upstream: Upstream, realtime_model: String) -> Relay {
+        Relay {
+            upstream,
+            realtime_model,
+        }
+    }
+
+    /// WebSockets are not relayed yet: an admitted upgrade hears so.
+    pub fn socket(&self, permit: Permit) -> Refusal {
+        Exchange::new(permit).refused(Refusal::new(
+            Kind::SocketsNotRelayed,
+            "This version of the relay does not carry WebSockets yet. Use HTTP, SSE or POST /offer.",
+        ))
+    }
+}

@@ -1,0 +1,222 @@
+//! `POST /offer`: a WebRTC offer in JSON goes up in one of OpenAI's two forms (wire.md 6.2), the
+//! answer comes back in JSON. The SDP's own bytes are never trimmed: the last line end matters.
+
+use std::time::Instant;
+
+use ::http::uri::PathAndQuery;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::Relay;
+use super::exchange::{Exchange, X_REQUEST_ID};
+use super::sdp;
+use crate::admission::Permit;
+use crate::error::{Kind, Refusal};
+use crate::upstream::{Fault, Outgoing, Reply, RequestBody};
+
+/// The longest offer, and the longest answer, in bytes.
+const MAX_SDP: usize = 64 * 1024;
+const CALLS: PathAndQuery = PathAndQuery::from_static("/v1/realtime/calls");
+/// What of an upstream error helps a client, besides its body.
+const ERROR_HEADERS: [HeaderName; 4] = [
+    X_REQUEST_ID,
+    header::RETRY_AFTER,
+    HeaderName::from_static("retry-after-ms"),
+    HeaderName::from_static("x-should-retry"),
+];
+
+/// The JSON body of `/offer`.
+#[derive(Debug, Deserialize)]
+pub struct Offer {
+    sdp: String,
+    model: Option<String>,
+    token: Option<String>,
+    session: Option<Map<String, Value>>,
+}
+
+impl Offer {
+    /// The longest body, in bytes.
+    pub const MAX_BODY: usize = MAX_SDP;
+
+    /// Reads and checks a body.
+    pub fn parse(body: &[u8]) -> Result<Offer, Refusal> {
+        let offer: Offer = serde_json::from_slice(body).map_err(|error| {
+            let place = format!("line {}, column {}", error.line(), error.column());
+            let what = match error.classify() {
+                serde_json::error::Category::Data => "does not have the expected fields",
+                _ => "is not JSON",
+            };
+            invalid(format!(
+                "The body {what} ({place}). Send {{\"sdp\": \"v=0…\"}} with optional model, token and session."
+            ))
+        })?;
+        sdp::check_offer(&offer.sdp).map_err(|problem| invalid(problem).about("sdp"))?;
+        Ok(offer)
+    }
+
+    /// The credential that the body carries.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// The session that goes up beside the offer when the server's key pays for it.
+    fn session(&self, default_model: &str) -> Value {
+        let mut session = self.session.clone().unwrap_or_default();
+        session.entry("type").or_insert_with(|| json!("realtime"));
+        if let Some(model) = &self.model {
+            session.insert("model".to_owned(), json!(model));
+        }
+        session
+            .entry("model")
+            .or_insert_with(|| json!(default_model));
+        Value::Object(session)
+    }
+}
+
+impl Relay {
+    /// Relays one offer.
+    pub async fn offer(&self, permit: Permit, offer: Offer) -> Result<Response<Bytes>, Refusal> {
+        let mut exchange = Exchange::new(permit);
+        let start = Instant::now();
+        let (content_type, body) = if exchange.is_ephemeral() {
+            let sdp = HeaderValue::from_static("application/sdp");
+            (sdp, Bytes::from(offer.sdp))
+        } else {
+            multipart(&offer, &self.realtime_model)
+        };
+        let outgoing = Outgoing {
+            method: Method::POST,
+            target: CALLS,
+            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
+            credential: exchange.credential(),
+            may_name_organization: false,
+            body: RequestBody::whole(body, exchange.progress()),
+        };
+        let answered = match self.upstream.send(outgoing).await {
+            Ok(reply) => read_answer(reply).await,
+            Err(fault) => Err(fault),
+        };
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(fault) => return Err(exchange.faulted(&fault)),
+        };
+        let mut response = answer
+            .into_response(start)
+            .map_err(|refusal| exchange.refused(refusal))?;
+        exchange.answered(response.status(), response.headers_mut());
+        exchange.sent_down(response.body().len());
+        exchange.completed();
+        Ok(response)
+    }
+}
+
+/// What the upstream said, whole.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+async fn read_answer(reply: Reply) -> Result<Answer, Fault> {
+    let body = Limited::new(reply.body, MAX_SDP).collect().await;
+    let body = body.map_err(|error| match error.downcast::<Fault>() {
+        Ok(fault) => *fault,
+        Err(_) => Fault::Broken("its SDP answer is longer than 64 KiB".to_owned()),
+    })?;
+    Ok(Answer {
+        status: reply.head.status,
+        headers: reply.head.headers,
+        body: body.to_bytes(),
+    })
+}
+
+impl Answer {
+    fn into_response(self, start: Instant) -> Result<Response<Bytes>, Refusal> {
+        if !self.status.is_success() {
+            return Ok(self.into_error());
+        }
+        let Ok(sdp) = std::str::from_utf8(&self.body) else {
+            return Err(Refusal::from(&Fault::Broken(
+                "its SDP is not text".to_owned(),
+            )));
+        };
+        let body = json!({
+            "sdp": sdp,
+            "relayed": true,
+            "duration": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "callId": self.call_id(),
+        });
+        let mut response = json_response(StatusCode::OK, &body);
+        copy_headers(&self.headers, response.headers_mut());
+        Ok(response)
+    }
+
+    /// The last segment of `Location: /v1/realtime/calls/rtc_…`.
+    fn call_id(&self) -> Option<&str> {
+        let location = self.headers.get(header::LOCATION)?.to_str().ok()?;
+        let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
+        (!last.is_empty()).then_some(last)
+    }
+
+    /// An error of the upstream's, with its message where a person looks for it.
+    fn into_error(self) -> Response<Bytes> {
+        let status = if self.status.is_redirection() {
+            StatusCode::BAD_GATEWAY
+        } else {
+            self.status
+        };
+        let sent: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let message = match sent["error"]["message"].as_str() {
+            Some(message) => message.to_owned(),
+            None => format!("OpenAI answered {} without a reason.", self.status),
+        };
+        let error = match sent.get("error") {
+            Some(error) => error.clone(),
+            None => {
+                json!({ "message": message, "type": "upstream_error", "param": null, "code": null })
+            }
+        };
+        let body = json!({ "error": error, "message": message });
+        let mut response = json_response(status, &body);
+        copy_headers(&self.headers, response.headers_mut());
+        response
+    }
+}
+
+fn multipart(offer: &Offer, default_model: &str) -> (HeaderValue, Bytes) {
+    let boundary = Uuid::new_v4().simple().to_string();
+    let session = offer.session(default_model);
+    let sdp = &offer.sdp;
+    let body = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"sdp\"\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n\
+         --{boundary}\r\nContent-Disposition: form-data; name=\"session\"\r\nContent-Type: application/json\r\n\r\n{session}\r\n\
+         --{boundary}--\r\n"
+    );
+    let content_type = format!("multipart/form-data; boundary={boundary}");
+    let content_type = HeaderValue::from_str(&content_type).expect("hexadecimal boundary");
+    (content_type, Bytes::from(body))
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in ERROR_HEADERS {
+        if let Some(value) = from.get(&name) {
+            to.insert(name, value.clone());
+        }
+    }
+}
+
+fn invalid(problem: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::new(Kind::InvalidOffer, problem)
+}

@@ -1,0 +1,88 @@
+//! The server: listens until told to stop, then drains.
+
+mod accept;
+mod preface;
+mod serve;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Drain;
+use crate::config;
+use crate::edge::Edge;
+
+/// How long connections may take to flush and close after their last exchange has ended.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// A bound listener in front of an edge.
+pub struct Server {
+    listener: TcpListener,
+    edge: Arc<Edge>,
+    drain: Arc<Drain>,
+    drain_delay: Duration,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    /// Binds the configured address.
+    pub fn bind(config: &config::Server, edge: Arc<Edge>, drain: Arc<Drain>) -> Result<Server> {
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = accept::bind(address)
+            .with_context(|| format!("HOST and PORT: cannot listen on {address}"))?;
+        Ok(Server {
+            listener,
+            edge,
+            drain,
+            drain_delay: config.drain_delay,
+            drain_timeout: config.drain_timeout,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.listener.local_addr().context("the listener's address")
+    }
+
+    /// Serves until `stop` ends and what then still runs has ended or run out of time. New
+    /// connections are taken all the while, so that `/health` and `/ready` answer to the end.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let connections = TaskTracker::new();
+        let closing = CancellationToken::new();
+        let mut drained = std::pin::pin!(self.drained(stop, &closing));
+        loop {
+            tokio::select! {
+                () = &mut drained => break,
+                (stream, peer) = accept::next(&self.listener) => {
+                    let edge = Arc::clone(&self.edge);
+                    connections.spawn(serve::connection(stream, peer, edge, closing.clone()));
+                }
+            }
+        }
+        connections.close();
+        let _ = tokio::time::timeout(FLUSH, connections.wait()).await;
+    }
+
+    /// Announce, wait for load balancers to notice, refuse new work, wait for the old.
+    async fn drained(&self, stop: impl Future<Output = ()>, closing: &CancellationToken) {
+        stop.await;
+        self.drain.announce();
+        tracing::info!(running = self.drain.running(), "draining");
+        tokio::time::sleep(self.drain_delay).await;
+        self.drain.refuse();
+        closing.cancel();
+        match tokio::time::timeout(self.drain_timeout, self.drain.finished()).await {
+            Ok(()) => tracing::info!("drained: everything that ran has ended"),
+            Err(_) => tracing::warn!(
+                running = self.drain.running(),
+                "DRAIN_TIMEOUT is over: what still runs is cut"
+            ),
+        }
+    }
+}

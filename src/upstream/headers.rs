@@ -1,0 +1,211 @@
+//! Pure: which headers travel, in both directions. Two tables and the rules of `Connection`.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Between two neighbours only (RFC 9110 section 7.6.1), or about the connection.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// What a request does not carry upstream besides: credentials, cookies, and whatever tells of the
+/// client's network or page.
+const NOT_UP: [&str; 15] = [
+    "authorization",
+    "cookie",
+    "cookie2",
+    "host",
+    "fastly-client-ip",
+    "forwarded",
+    "origin",
+    "referer",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+];
+const NOT_UP_PREFIXES: [&str; 2] = ["cf-", "x-forwarded-"];
+
+/// Go up for callers that may name an organization.
+const ORGANIZATION: [&str; 2] = ["openai-organization", "openai-project"];
+
+/// What an answer does not carry down besides: cookies, the upstream's CORS rules, and what would
+/// act on the operator's own domain.
+const NOT_DOWN: [&str; 10] = [
+    "alt-svc",
+    "clear-site-data",
+    "nel",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "report-to",
+    "reporting-endpoints",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+];
+const NOT_DOWN_PREFIXES: [&str; 1] = ["access-control-"];
+
+/// Leaves of a client's headers what the upstream may see; the caller adds host and credential.
+pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool) {
+    let takes_trailers = wants_trailers(headers);
+    strip(headers, |name| {
+        HOP_BY_HOP.contains(&name)
+            || NOT_UP.contains(&name)
+            || NOT_UP_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            || (!may_name_organization && ORGANIZATION.contains(&name))
+    });
+    if takes_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Leaves of the upstream's headers what the client may see.
+pub(super) fn strip_response(headers: &mut HeaderMap) {
+    strip(headers, |name| {
+        HOP_BY_HOP.contains(&name)
+            || NOT_DOWN.contains(&name)
+            || NOT_DOWN_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+    });
+}
+
+/// Removes what the rule names, and what the `Connection` lines name.
+fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
+    let named = connection_names(headers);
+    let doomed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            // `content_length` is `Content-Length` to some servers behind CGI.
+            is_dropped(name)
+                || (name.contains('_') && is_alias(name, &is_dropped))
+                || named.iter().any(|named| named.eq_ignore_ascii_case(name))
+        })
+        .cloned()
+        .collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+fn is_alias(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
+    let plain = name.replace('_', "-");
+    plain == "content-length" || is_dropped(&plain)
+}
+
+fn connection_names(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name: HeaderName = name.parse().expect("a name");
+            headers.append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_connection_names_stays_on_its_hop() {
+        let mut up = headers(&[
+            ("connection", "close, X-Secret-Hop"),
+            ("connection", "x-other"),
+            ("x-secret-hop", "1"),
+            ("x-other", "1"),
+            ("x-kept", "1"),
+        ]);
+        strip_request(&mut up, true);
+        assert_eq!(up, headers(&[("x-kept", "1")]));
+    }
+
+    #[test]
+    fn an_underscore_does_not_bring_a_dropped_header_back() {
+        let mut up = headers(&[
+            ("content_length", "5"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("transfer_encoding", "chunked"),
+            ("my_own", "1"),
+        ]);
+        strip_request(&mut up, true);
+        assert_eq!(up, headers(&[("my_own", "1")]));
+    }
+
+    #[test]
+    fn only_trailers_survive_of_te() {
+        let mut up = headers(&[("te", "gzip;q=0.5, Trailers")]);
+        strip_request(&mut up, true);
+        assert_eq!(up, headers(&[("te", "trailers")]));
+        let mut other = headers(&[("te", "gzip")]);
+        strip_request(&mut other, true);
+        assert!(other.is_empty());
+    }
+
+    #[test]
+    fn organization_headers_go_up_only_for_those_who_may() {
+        let sent = headers(&[("openai-organization", "org-1"), ("openai-project", "p")]);
+        let (mut may, mut may_not) = (sent.clone(), sent.clone());
+        strip_request(&mut may, true);
+        strip_request(&mut may_not, false);
+        assert_eq!(may, sent);
+        assert!(may_not.is_empty());
+    }
+
+    #[test]
+    fn duplicates_of_what_travels_keep_their_order() {
+        let sent = headers(&[("x-a", "1"), ("x-a", "2"), ("accept", "*/*")]);
+        let mut up = sent.clone();
+        strip_request(&mut up, true);
+        assert_eq!(up, sent);
+    }
+
+    #[test]
+    fn an_answer_cannot_act_on_the_operators_domain() {
+        let mut down = headers(&[
+            ("strict-transport-security", "max-age=1"),
+            ("set-cookie", "__cf_bm=1"),
+            ("access-control-allow-origin", "*"),
+            ("access-control-expose-headers", "X-Request-ID"),
+            ("alt-svc", "h3=\":443\""),
+            ("cf-ray", "1"),
+            ("x-request-id", "req_1"),
+        ]);
+        strip_response(&mut down);
+        assert_eq!(down, headers(&[("cf-ray", "1"), ("x-request-id", "req_1")]));
+    }
+}

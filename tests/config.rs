@@ -1,0 +1,278 @@
+//! The configuration from outside: documents that follow the table, broken and valid inputs, sources and their order.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use openai_relay::config::{
+    ConfigErrors, Loaded, Origins, Sources, configuration_markdown, env_example, load,
+};
+
+#[path = "config/program.rs"]
+mod program;
+#[path = "config/properties.rs"]
+mod properties;
+#[path = "config/sources.rs"]
+mod sources;
+
+/// What every planted secret contains, so that one search finds any leak.
+const PLANTED: &str = "S3cret";
+
+/// A directory of its own for one test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("config-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    fn with(self, name: &str, text: impl AsRef<[u8]>) -> Self {
+        fs::write(self.0.join(name), text).expect("a file");
+        self
+    }
+
+    fn load(&self, environment: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+        let environment = environment
+            .iter()
+            .map(|(name, text)| (OsString::from(name), OsString::from(text)));
+        Sources::gather(environment, &self.0).and_then(|sources| load(&sources))
+    }
+
+    /// Runs the real program here, with these variables and no others.
+    fn run(&self, environment: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openai-relay"));
+        command
+            .arg("config")
+            .env_clear()
+            .envs(environment.iter().copied())
+            .current_dir(&self.0);
+        command.output().expect("the program runs")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn loaded(pairs: &[(&str, &str)]) -> Loaded {
+    load(&Sources::from_map(pairs.iter().copied())).expect("a valid configuration")
+}
+
+fn refused(pairs: &[(&str, &str)]) -> String {
+    load(&Sources::from_map(pairs.iter().copied()))
+        .expect_err("an invalid configuration")
+        .to_string()
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/config")
+        .join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The lines of `invalid.jsonl`: the name that the error must start with, and the variables.
+fn invalid_cases() -> Vec<(String, BTreeMap<String, String>)> {
+    fixture("invalid.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
+}
+
+#[test]
+fn the_generated_documents_are_up_to_date() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (name, text) in [
+        ("docs/configuration.md", configuration_markdown()),
+        (".env.example", env_example()),
+    ] {
+        let path = root.join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, &text).expect("the document is written");
+        }
+        let written = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == text,
+            "{name} differs from the table: run `UPDATE_DOCS=1 cargo test --test config`"
+        );
+    }
+}
+
+#[test]
+fn the_example_file_loads_as_it_is_and_with_every_line_switched_on() {
+    let environment: [(&str, &str); 0] = [];
+    Scratch::new()
+        .with(".env", env_example())
+        .load(&environment)
+        .expect("the example is valid");
+    let all: String = env_example()
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| is_assignment(rest))
+                .unwrap_or(line)
+                .to_owned()
+                + "\n"
+        })
+        .collect();
+    Scratch::new()
+        .with(".env", all)
+        .load(&environment)
+        .expect("every default is valid");
+}
+
+fn is_assignment(line: &str) -> bool {
+    line.split_once('=')
+        .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+}
+
+#[test]
+fn a_hundred_broken_configurations_are_refused_by_name_and_without_their_secrets() {
+    let cases = invalid_cases();
+    assert!(cases.len() >= 100, "{} cases", cases.len());
+    for (name, variables) in cases {
+        let mut pairs = BTreeMap::from([
+            (
+                "OPENAI_API_KEY".to_owned(),
+                "sk-planted-S3cretS3cret".to_owned(),
+            ),
+            ("RELAY_TOKEN".to_owned(), "planted-S3cretS3cret".to_owned()),
+        ]);
+        let replaced = |kept: &str| variables.keys().any(|name| name.contains(kept));
+        pairs.retain(|kept, _| !replaced(kept));
+        pairs.extend(variables.clone());
+        let errors = load(&Sources::from_map(pairs))
+            .map(|_| ())
+            .expect_err(&name);
+        let found = errors
+            .messages()
+            .iter()
+            .any(|error| error.starts_with(&format!("{name}: ")));
+        assert!(found, "{name} is not named for {variables:?}: {errors}");
+        assert_eq!(errors.messages().len(), 1, "{errors}");
+        assert!(!errors.to_string().contains(PLANTED), "{errors}");
+        assert!(
+            !errors.to_string().chars().any(char::is_control),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn all_broken_variables_are_reported_together() {
+    let errors = refused(&[
+        ("PORT", "x"),
+        ("HOST", "x"),
+        ("DRAIN_DELAY", "x"),
+        ("LOG_FORMAT", "x"),
+        ("NO_SUCH", "x"),
+    ]);
+    let names: Vec<&str> = errors
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    assert_eq!(names, ["HOST", "PORT", "DRAIN_DELAY", "LOG_FORMAT"]);
+    let scratch = Scratch::new().with(".env", "nonsense\nPORT=x\n");
+    let errors = scratch
+        .load(&[("HOST", "x")])
+        .expect_err("three mistakes")
+        .to_string();
+    assert!(
+        errors.contains(".env: line 1 cannot be read")
+            && errors.contains("\nHOST: ")
+            && errors.contains("\nPORT: "),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("(from .env line 2)") && errors.contains("(from the environment)"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_documented_env_files_of_all_five_origins_load_as_they_are() {
+    let origins = [
+        ("a-webrtc.env", 8080, false),
+        ("b-realtime.env", 8080, true),
+        ("c-accounts.env", 8080, false),
+        ("d-browser.env", 8080, false),
+        ("e-transparent.env", 3001, false),
+    ];
+    for (name, port, production) in origins {
+        let scratch = Scratch::new().with(".env", fixture(&format!("valid/{name}")));
+        let loaded = scratch
+            .load(&[])
+            .unwrap_or_else(|errors| panic!("{name}: {errors}"));
+        assert_eq!(loaded.config.server.port, port, "{name}");
+        assert_eq!(
+            loaded.config.environment.is_production(),
+            production,
+            "{name}"
+        );
+        assert_eq!(
+            loaded.config.upstream.base.to_string(),
+            "https://api.openai.com/v1",
+            "{name}"
+        );
+        assert!(
+            !loaded
+                .notes
+                .iter()
+                .any(|note| note.contains("did you mean")),
+            "{name}: {:?}",
+            loaded.notes
+        );
+    }
+    let json = Scratch::new()
+        .with(".env", fixture("valid/c-accounts.env"))
+        .load(&[])
+        .expect("valid");
+    assert_eq!(
+        json.config.access.origins,
+        Origins::Listed(vec!["http://localhost:3000".to_owned()])
+    );
+}
+
+#[test]
+fn foreign_values_of_shared_variables_are_warned_about_only() {
+    let foreign = loaded(&[
+        ("NODE_ENV", "staging"),
+        ("DEBUG", "express:*"),
+        ("RELAY_TOKN", "x"),
+        ("MAX_CONNECTIONS", "x"),
+    ]);
+    let notes = foreign.notes.join("\n");
+    assert!(!foreign.config.environment.is_production());
+    assert!(
+        notes.contains("`NODE_ENV`") && notes.contains("`DEBUG`"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("`RELAY_TOKN` is set; did you mean `RELAY_TOKEN`?"),
+        "{notes}"
+    );
+    let wins = loaded(&[("NODE_ENV", "staging"), ("RELAY_ENV", "production")]);
+    assert!(wins.config.environment.is_production() && !wins.notes.join("\n").contains("NODE_ENV"));
+    assert_eq!(
+        loaded(&[("DEBUG", "True")]).config.log.level.as_str(),
+        "DEBUG"
+    );
+    assert_eq!(
+        loaded(&[("DEBUG", "1"), ("LOG_LEVEL", "WARNING")])
+            .config
+            .log
+            .level
+            .as_str(),
+        "WARN"
+    );
+}

@@ -1,0 +1,48 @@
+//! What the black-box tests share: a relay process, a raw client, and what both leave behind.
+#![allow(dead_code)]
+
+pub mod raw;
+pub mod relay;
+
+pub use raw::{Answer, Connection, get, send};
+pub use relay::Relay;
+
+use fake_openai::{FakeOpenAi, Options};
+
+/// The server's key in tests; P17 searches for it everywhere.
+pub const SERVER_KEY: &str = "sk-server-key-canary-7f3a91c2";
+/// The shared client token in tests.
+pub const RELAY_TOKEN: &str = "relay-token-for-tests-0123456789";
+
+/// A stand-in upstream with the tests' key.
+pub async fn upstream() -> FakeOpenAi {
+    let options = Options {
+        server_key: SERVER_KEY.to_owned(),
+        ..Options::default()
+    };
+    FakeOpenAi::start(options).await.expect("a stand-in upstream")
+}
+
+/// A stand-in upstream and a relay in front of it that lends its key to holders of the token.
+pub async fn pair() -> (FakeOpenAi, Relay) {
+    pair_with(&[]).await
+}
+
+/// The same with further variables; a later value wins, an empty one unsets.
+pub async fn pair_with(extra: &[(&str, &str)]) -> (FakeOpenAi, Relay) {
+    let upstream = upstream().await;
+    let base_url = upstream.base_url();
+    let mut variables = vec![
+        ("OPENAI_API_KEY", SERVER_KEY),
+        ("OPENAI_BASE_URL", base_url.as_str()),
+        ("RELAY_TOKEN", RELAY_TOKEN),
+    ];
+    variables.extend_from_slice(extra);
+    let relay = Relay::start(&variables).await;
+    (upstream, relay)
+}
+
+/// The `Authorization` header of a holder of the token.
+pub fn authorization() -> String {
+    format!("Authorization: Bearer {RELAY_TOKEN}")
+}

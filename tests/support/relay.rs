@@ -1,0 +1,161 @@
+//! A relay process, as an operator would run it: the real binary, an environment, a folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// How long anything that should happen soon may take on a busy machine.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A running relay; killed when dropped.
+pub struct Relay {
+    child: Child,
+    address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+    lines: watch::Receiver<usize>,
+    folder: PathBuf,
+}
+
+/// A fresh folder of its own for each relay.
+fn folder() -> PathBuf {
+    let name = format!("openai-relay-test-{}", uuid::Uuid::new_v4().simple());
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).expect("a folder");
+    path
+}
+
+/// The binary with nothing of the test's own environment.
+pub fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openai-relay"));
+    command.env_clear().current_dir(folder).kill_on_drop(true);
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    command
+}
+
+impl Relay {
+    /// Starts one on a free loopback port and waits until it listens.
+    pub async fn start(variables: &[(&str, &str)]) -> Relay {
+        Relay::start_in(folder(), variables).await
+    }
+
+    /// Starts one whose `.env` holds this text.
+    pub async fn start_with_env_file(text: &str, variables: &[(&str, &str)]) -> Relay {
+        let folder = folder();
+        std::fs::write(folder.join(".env"), text).expect("a .env");
+        Relay::start_in(folder, variables).await
+    }
+
+    async fn start_in(folder: PathBuf, variables: &[(&str, &str)]) -> Relay {
+        let mut all = vec![
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("LOG_FORMAT", "json"),
+        ];
+        all.extend_from_slice(variables);
+        let mut child = command(&folder, &all)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary");
+        let stderr = child.stderr.take().expect("piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (count, lines) = watch::channel(0);
+        let kept = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = reader.next_line().await {
+                kept.lock().unwrap().push(line);
+                count.send_modify(|count| *count += 1);
+            }
+        });
+        let mut relay = Relay {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            log,
+            lines,
+            folder,
+        };
+        let listening = relay.line(|line| line["message"] == "listening").await;
+        let address = listening["address"].as_str().expect("an address");
+        relay.address = address.parse().expect("an address");
+        relay
+    }
+
+    /// Where it listens, as seen from this machine.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.address.port()))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("running")
+    }
+
+    /// Everything logged so far.
+    pub fn log_text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// The finished exchanges logged so far.
+    pub fn exchanges(&self) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| !line["outcome"].is_null())
+            .collect()
+    }
+
+    /// Waits for a log line.
+    pub async fn line(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let search = async {
+            loop {
+                self.lines.borrow_and_update();
+                let found = self.log.lock().unwrap().iter().find_map(|line| {
+                    let line: Value = serde_json::from_str(line).ok()?;
+                    wanted(&line).then_some(line)
+                });
+                if let Some(line) = found {
+                    return Some(line);
+                }
+                if self.lines.changed().await.is_err() {
+                    return None;
+                }
+            }
+        };
+        match tokio::time::timeout(SOON, search).await {
+            Ok(Some(line)) => line,
+            _ => panic!("no such line in the log:\n{}", self.log.lock().unwrap().join("\n")),
+        }
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()
+            .expect("kill");
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(SOON, self.child.wait()).await;
+        ended.expect("it ends").expect("a status").code()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
