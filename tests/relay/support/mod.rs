@@ -4,7 +4,7 @@
 pub mod raw;
 pub mod relay;
 
-pub use raw::{Answer, Connection, get, send};
+pub use raw::{Answer, Connection, get, post, request, send};
 pub use relay::Relay;
 
 use fake_openai::{FakeOpenAi, Options};

@@ -1,0 +1,20 @@
+//! The relay as its clients and its upstream see it: the real binary, real sockets.
+//!
+//! One file per subject, one promise per test, named as a sentence.
+
+mod support;
+
+mod addresses;
+mod commands;
+mod cors;
+mod credentials;
+mod drain;
+mod headers;
+mod http;
+mod http2;
+mod offer;
+mod origins;
+mod outbound;
+mod paths;
+mod secrets;
+mod ssrf;
