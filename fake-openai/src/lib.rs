@@ -1,1 +1,150 @@
-//! placeholder
+//! A strict and faithful stand-in for OpenAI's API, on raw sockets, that can be told to fail.
+//!
+//! It refuses what OpenAI refuses, records every byte that reached it, and follows a [`Script`] per
+//! request: that is how the tests, the benches and the demo of the relay get an upstream.
+//!
+//! - `server`: accepts, and drives one connection
+//! - `wire`: requests off the socket, answers onto it, in exactly the bytes that are wanted
+//! - `strict`: who may ask, and what a well-formed request looks like
+//! - `api`: the surfaces, one file each
+//! - `script`: what to do instead of, or around, the normal answer
+
+mod api;
+mod errors;
+mod multipart;
+mod record;
+mod script;
+mod sdp;
+mod server;
+mod state;
+mod strict;
+mod tls;
+mod wire;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use api::deterministic_bytes;
+pub use record::Received;
+pub use script::Script;
+
+use state::State;
+
+/// The key that a stand-in takes unless told otherwise.
+pub const DEFAULT_KEY: &str = "sk-fake-server-key-0123456789abcdef";
+
+/// How a stand-in is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The one project key that it takes.
+    pub server_key: String,
+    /// Whether it speaks TLS, with an authority of its own.
+    pub tls: bool,
+    /// Pause between the chunks of a stream.
+    pub chunk_delay: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            server_key: DEFAULT_KEY.to_owned(),
+            tls: false,
+            chunk_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// A running stand-in. Dropping it ends its connections and its listener.
+#[derive(Debug)]
+pub struct FakeOpenAi {
+    addr: SocketAddr,
+    ca_pem: Option<String>,
+    state: Arc<State>,
+    _running: DropGuard,
+}
+
+impl FakeOpenAi {
+    /// Starts one inside the current runtime.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on, or a certificate cannot be made.
+    pub async fn start(options: Options) -> io::Result<FakeOpenAi> {
+        let listener = TcpListener::bind(options.listen).await?;
+        let addr = listener.local_addr()?;
+        let identity = options.tls.then(tls::Identity::generate).transpose()?;
+        let state = Arc::new(State::new(&options));
+        let stop = CancellationToken::new();
+        let acceptor = identity.as_ref().map(tls::Identity::acceptor);
+        server::spawn(listener, acceptor, Arc::clone(&state), stop.clone());
+        Ok(FakeOpenAi {
+            addr,
+            ca_pem: identity.map(|identity| identity.ca_pem),
+            state,
+            _running: stop.drop_guard(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What a client takes as base URL: `http://127.0.0.1:PORT/v1`.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.ca_pem.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}/v1", self.addr)
+    }
+
+    /// The project key that it takes.
+    pub fn server_key(&self) -> &str {
+        &self.state.server_key
+    }
+
+    /// The authority behind its certificate, in PEM; `None` without TLS.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// What reached it so far, in order of arrival, unfinished requests included.
+    pub fn received(&self) -> Vec<Received> {
+        self.state.records().clone()
+    }
+
+    /// The same, and forgets it.
+    pub fn take_received(&self) -> Vec<Received> {
+        self.state.take_records()
+    }
+
+    /// TCP connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// TCP connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+
+    /// An ephemeral credential that it takes on realtime and live routes, for ten minutes.
+    pub fn mint_ephemeral(&self) -> String {
+        self.state.mint(600, serde_json::Value::Null).value
+    }
+
+    /// What to do with the next request; several wait in line.
+    pub fn push_script(&self, script: Script) {
+        self.state.push_script(script);
+    }
+}

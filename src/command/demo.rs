@@ -24,8 +24,8 @@ pub(super) fn run() -> Result<ExitCode> {
         let token = format!("demo-{}", Uuid::new_v4().simple());
         let loaded = load(&upstream, &token)?;
         telemetry::init(&loaded.config.log)?;
-        let server = app::build(&loaded.config)
-            .context("try another port: PORT=8081 openai-relay demo")?;
+        let server =
+            app::build(&loaded.config).context("try another port: PORT=8081 openai-relay demo")?;
         say(&greeting(server.local_addr()?, &token));
         server.run(Signals::listen()?.first()).await;
         Ok(ExitCode::SUCCESS)
@@ -35,7 +35,10 @@ pub(super) fn run() -> Result<ExitCode> {
 fn load(upstream: &FakeOpenAi, token: &str) -> Result<Loaded> {
     let mut variables = vec![
         ("HOST".to_owned(), "127.0.0.1".to_owned()),
-        ("OPENAI_API_KEY".to_owned(), upstream.server_key().to_owned()),
+        (
+            "OPENAI_API_KEY".to_owned(),
+            upstream.server_key().to_owned(),
+        ),
         ("OPENAI_BASE_URL".to_owned(), upstream.base_url()),
         ("RELAY_TOKEN".to_owned(), token.to_owned()),
     ];

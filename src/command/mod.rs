@@ -2,7 +2,7 @@
 
 mod allowed;
 mod check;
-//mod demo;
+mod demo;
 mod healthcheck;
 mod serve;
 mod settings;
@@ -47,7 +47,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     let done = match command {
-        Command::Demo => load().and_then(|loaded| serve::run(&loaded)),
+        Command::Demo => demo::run(),
         Command::Serve => load().and_then(|loaded| serve::run(&loaded)),
         Command::Check => load().and_then(|loaded| check::run(&loaded)),
         Command::Healthcheck => load().and_then(|loaded| healthcheck::run(&loaded.config)),

@@ -47,7 +47,8 @@ pub struct Exchange<'a> {
 
 /// Writes the one line of a finished exchange.
 pub fn log_exchange(exchange: &Exchange<'_>) {
-    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+    // To the microsecond: finer digits are noise.
+    let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     let total_ms = milliseconds(exchange.total);
     let first_byte_ms = exchange.first_byte.map(milliseconds);
     let status = exchange.status.unwrap_or_default();

@@ -76,9 +76,7 @@ fn is_plausible(marker: &str, token: &[u8], starts_word: bool) -> bool {
         "sk-" | "rk_" | "ek_" => {
             let symbols = token.iter().filter(|byte| !byte.is_ascii_alphanumeric());
             let has_body = token.len() - symbols.count() >= 8;
-            has_body
-                && token.iter().any(u8::is_ascii_digit)
-                && (starts_word || token.len() >= 20)
+            has_body && token.iter().any(u8::is_ascii_digit) && (starts_word || token.len() >= 20)
         }
         "eyJ" => starts_word || token.len() >= 32,
         _ => true,
@@ -102,9 +100,7 @@ fn userinfo(bytes: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
 fn token_length(bytes: &[u8]) -> usize {
     bytes
         .iter()
-        .position(|byte| {
-            !(is_word(*byte) || matches!(byte, b'-' | b'.' | b'+' | b'/' | b'~'))
-        })
+        .position(|byte| !(is_word(*byte) || matches!(byte, b'-' | b'.' | b'+' | b'/' | b'~')))
         .unwrap_or(bytes.len())
 }
 

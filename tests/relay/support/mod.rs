@@ -20,7 +20,9 @@ pub async fn upstream() -> FakeOpenAi {
         server_key: SERVER_KEY.to_owned(),
         ..Options::default()
     };
-    FakeOpenAi::start(options).await.expect("a stand-in upstream")
+    FakeOpenAi::start(options)
+        .await
+        .expect("a stand-in upstream")
 }
 
 /// A stand-in upstream and a relay in front of it that lends its key to holders of the token.

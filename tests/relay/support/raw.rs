@@ -40,7 +40,10 @@ impl Answer {
 
     /// The `code` of the error object.
     pub fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// The body as text.
@@ -79,7 +82,9 @@ impl Connection {
     /// The next answer; `head` says whether it answers a HEAD request.
     pub async fn answer(&mut self, is_head: bool) -> Option<Answer> {
         let read = self.read_answer(is_head);
-        tokio::time::timeout(ANSWER, read).await.expect("an answer in time")
+        tokio::time::timeout(ANSWER, read)
+            .await
+            .expect("an answer in time")
     }
 
     /// Reads until the head and this many bytes of the body have come.
@@ -99,7 +104,9 @@ impl Connection {
         if !self.buffer.is_empty() {
             return Some(std::mem::take(&mut self.buffer));
         }
-        let read = tokio::time::timeout(ANSWER, self.fill()).await.expect("bytes in time");
+        let read = tokio::time::timeout(ANSWER, self.fill())
+            .await
+            .expect("bytes in time");
         read.then(|| std::mem::take(&mut self.buffer))
     }
 
@@ -135,7 +142,9 @@ impl Connection {
         let mut answer = self.head().await?;
         let is_bodyless = is_head || matches!(answer.status, 204 | 304 | 101);
         let is_chunked = answer.header("transfer-encoding") == Some("chunked");
-        let length = answer.header("content-length").and_then(|text| text.parse().ok());
+        let length = answer
+            .header("content-length")
+            .and_then(|text| text.parse().ok());
         answer.is_complete = match (is_bodyless, is_chunked, length) {
             (true, _, _) => true,
             (_, true, _) => self.read_chunks(&mut answer).await,
@@ -188,7 +197,9 @@ impl Connection {
                 return true;
             }
             if let Some((name, value)) = line.split_once(':') {
-                answer.trailers.push((name.to_lowercase(), value.trim().to_owned()));
+                answer
+                    .trailers
+                    .push((name.to_lowercase(), value.trim().to_owned()));
             }
         }
         false
@@ -240,7 +251,8 @@ pub async fn send(address: SocketAddr, request: impl AsRef<[u8]>) -> Option<Answ
 
 /// A request head (and body) with a host, these header lines, and `Connection: close`.
 pub fn request(method: &str, target: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n");
+    let mut text =
+        format!("{method} {target} HTTP/1.1\r\nHost: relay.test\r\nConnection: close\r\n");
     for line in headers {
         text.push_str(line);
         text.push_str("\r\n");
@@ -256,12 +268,16 @@ pub fn request(method: &str, target: &str, headers: &[&str], body: &[u8]) -> Vec
 
 /// A GET with these header lines.
 pub async fn get(address: SocketAddr, target: &str, headers: &[&str]) -> Answer {
-    send(address, request("GET", target, headers, b"")).await.expect("an answer")
+    send(address, request("GET", target, headers, b""))
+        .await
+        .expect("an answer")
 }
 
 /// A POST of JSON with these header lines.
 pub async fn post(address: SocketAddr, target: &str, headers: &[&str], body: &str) -> Answer {
     let mut lines = vec!["Content-Type: application/json"];
     lines.extend_from_slice(headers);
-    send(address, request("POST", target, &lines, body.as_bytes())).await.expect("an answer")
+    send(address, request("POST", target, &lines, body.as_bytes()))
+        .await
+        .expect("an answer")
 }

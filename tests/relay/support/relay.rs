@@ -55,11 +55,7 @@ impl Relay {
     }
 
     async fn start_in(folder: PathBuf, variables: &[(&str, &str)]) -> Relay {
-        let mut all = vec![
-            ("HOST", "127.0.0.1"),
-            ("PORT", "0"),
-            ("LOG_FORMAT", "json"),
-        ];
+        let mut all = vec![("HOST", "127.0.0.1"), ("PORT", "0"), ("LOG_FORMAT", "json")];
         all.extend_from_slice(variables);
         let mut child = command(&folder, &all)
             .stderr(Stdio::piped())
@@ -133,7 +129,10 @@ impl Relay {
         };
         match tokio::time::timeout(SOON, search).await {
             Ok(Some(line)) => line,
-            _ => panic!("no such line in the log:\n{}", self.log.lock().unwrap().join("\n")),
+            _ => panic!(
+                "no such line in the log:\n{}",
+                self.log.lock().unwrap().join("\n")
+            ),
         }
     }
 

@@ -1,0 +1,264 @@
+//! Accepts connections and drives each of them: read, judge, answer, as scripted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, Request};
+use crate::errors;
+use crate::script::{Hang, Script};
+use crate::state::State;
+use crate::strict;
+use crate::wire::{Answer, Ending, Head, Input, ReadError, write_answer};
+
+/// Accepts until told to stop; everything it began ends then too.
+pub(crate) fn spawn(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    state: Arc<State>,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let connections = tasks.clone();
+    tasks.spawn(async move {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else {
+                continue;
+            };
+            let number = state.accepted.fetch_add(1, Ordering::SeqCst);
+            let (acceptor, state, stop) = (acceptor.clone(), Arc::clone(&state), stop.clone());
+            connections.spawn(async move {
+                state.open.fetch_add(1, Ordering::SeqCst);
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = serve(stream, acceptor, &state, number) => {}
+                }
+                state.open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+}
+
+async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, state: &State, number: usize) {
+    // Without it small chunks wait for acknowledgements.
+    let _ = stream.set_nodelay(true);
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    let Ok(twin) = stream.try_clone() else {
+        return;
+    };
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
+    let ending = match acceptor {
+        None => drive(stream, state, number).await,
+        Some(acceptor) => match acceptor.accept(stream).await {
+            Ok(stream) => drive(stream, state, number).await,
+            Err(_) => Ending::Close,
+        },
+    };
+    if ending == Ending::Reset {
+        // With no time to linger, closing sends RST.
+        let _ = socket2::SockRef::from(&twin).set_linger(Some(Duration::ZERO));
+    }
+}
+
+/// Request after request, until one of them ends the connection.
+async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    state: &State,
+    number: usize,
+) -> Ending {
+    let (reader, mut out) = tokio::io::split(stream);
+    let mut input = Input::new(reader);
+    loop {
+        let ending = exchange(&mut input, &mut out, state, number).await;
+        match ending {
+            Ending::Keep => {}
+            Ending::Hang => {
+                input.closed().await;
+                return Ending::Close;
+            }
+            Ending::Close => {
+                let _ = tokio::io::AsyncWriteExt::shutdown(&mut out).await;
+                return Ending::Close;
+            }
+            Ending::Reset => return Ending::Reset,
+        }
+    }
+}
+
+async fn exchange<R, W>(input: &mut Input<R>, out: &mut W, state: &State, number: usize) -> Ending
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let head = match input.head().await {
+        Ok(head) => head,
+        Err(ReadError::Gone) => return Ending::Close,
+        Err(ReadError::Malformed(why)) => return refuse(out, &why).await,
+    };
+    let is_control = head.path().starts_with("/__fake/");
+    let at = (!is_control).then(|| begin_record(state, &head, number));
+    let (answer, script) = match prepare(input, out, state, &head, at).await {
+        Ok(prepared) => prepared,
+        Err(ending) => return ending,
+    };
+    let answer = dress(answer, state, &script);
+    let keep = head.keeps_alive();
+    let is_head = head.method == "HEAD";
+    let writing = async {
+        tokio::time::sleep(script.delay).await;
+        if head.path() == "/v1/_fake/informational" {
+            let hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(out, hint).await?;
+        }
+        write_answer(out, answer, &script, is_head, keep, state.chunk_delay).await
+    };
+    tokio::select! {
+        written = writing => written.unwrap_or(Ending::Close),
+        // Nobody is left to answer.
+        () = input.closed() => Ending::Close,
+    }
+}
+
+fn begin_record(state: &State, head: &Head, number: usize) -> usize {
+    let mut records = state.records();
+    records.push(head.record(number));
+    records.len() - 1
+}
+
+/// Judges the request, reads its body, and finds the answer and the script.
+async fn prepare<R, W>(
+    input: &mut Input<R>,
+    out: &mut W,
+    state: &State,
+    head: &Head,
+    at: Option<usize>,
+) -> Result<(Answer, Script), Ending>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    if let Err(why) = strict::check_shape(head) {
+        return Err(refuse(out, &why).await);
+    }
+    let script = match find_script(state, head, at.is_none()) {
+        Ok(script) => script,
+        Err(why) => return Err(refuse(out, &why).await),
+    };
+    if script.hang == Some(Hang::AcceptBody) {
+        return Err(Ending::Hang);
+    }
+    if head.expects_continue() {
+        let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+        let written = tokio::io::AsyncWriteExt::write_all(out, go_on).await;
+        written.map_err(|_| Ending::Close)?;
+    }
+    let note = |change: &dyn Fn(&mut crate::Received)| {
+        if let Some(record) = at.and_then(|at| state.records().get_mut(at).map(change)) {
+            record
+        }
+    };
+    let body = match input.body(head, note).await {
+        Ok(body) => body,
+        Err(ReadError::Gone) => return Err(Ending::Close),
+        Err(ReadError::Malformed(why)) => return Err(refuse(out, &why).await),
+    };
+    let answer = match script.status {
+        Some(status) => scripted_error(status, &script),
+        None => match strict::identify(state, head) {
+            Ok(caller) => api::answer(&Request {
+                head,
+                body: &body,
+                caller: &caller,
+                state,
+            }),
+            Err(refusal) => *refusal,
+        },
+    };
+    Ok((answer, script))
+}
+
+/// The script of this request: its own header's, else the next that a test pushed.
+fn find_script(state: &State, head: &Head, is_control: bool) -> Result<Script, String> {
+    if is_control {
+        return Ok(Script::default());
+    }
+    let script = match head.get("x-fake-script") {
+        Some(text) => text.parse()?,
+        None => state.next_script().unwrap_or_default(),
+    };
+    let applies = match (&script.key, script.times) {
+        (Some(key), Some(times)) => state.script_applies(key, times),
+        _ => true,
+    };
+    Ok(if applies { script } else { Script::default() })
+}
+
+fn scripted_error(status: u16, script: &Script) -> Answer {
+    if script.html {
+        return Answer::new(status, "text/html", errors::cloudflare_html(status));
+    }
+    let (kind, code, message) = errors::usual(status);
+    let kind = script.kind.as_deref().unwrap_or(kind);
+    let code = script.code.as_deref().or(code);
+    errors::error(status, kind, code, None, message)
+}
+
+/// Adds the fields that every answer of OpenAI's carries (wire.md 1.3).
+fn dress(answer: Answer, state: &State, script: &Script) -> Answer {
+    let mut answer = answer;
+    if !script.no_request_id {
+        answer = answer.with("x-request-id", state.id("req_"));
+    }
+    let now = time::OffsetDateTime::now_utc();
+    let date = now.format(&time::format_description::well_known::Rfc2822);
+    let usual = [
+        ("openai-processing-ms", "12"),
+        ("openai-version", "2020-10-01"),
+        ("openai-organization", "org-fake"),
+        ("x-ratelimit-limit-requests", "10000"),
+        ("x-ratelimit-remaining-requests", "9999"),
+        ("x-ratelimit-reset-requests", "6ms"),
+        ("x-ratelimit-limit-tokens", "2000000"),
+        ("x-ratelimit-remaining-tokens", "1999976"),
+        ("x-ratelimit-reset-tokens", "6m0s"),
+        ("cf-ray", "8f0c1d2e3a4b5c6d-FRA"),
+        ("server", "cloudflare"),
+        (
+            "set-cookie",
+            "__cf_bm=abc123; path=/; domain=.api.openai.com; HttpOnly; Secure",
+        ),
+        (
+            "strict-transport-security",
+            "max-age=31536000; includeSubDomains; preload",
+        ),
+        ("alt-svc", "h3=\":443\"; ma=86400"),
+        ("access-control-expose-headers", "X-Request-ID"),
+    ];
+    for (name, value) in usual {
+        answer = answer.with(name, value);
+    }
+    let date = date.unwrap_or_default().replace("+0000", "GMT");
+    answer.with("date", date)
+}
+
+/// 400 and close, as a server does that cannot know where the next request begins.
+async fn refuse<W: AsyncWrite + Unpin>(out: &mut W, why: &str) -> Ending {
+    let answer = errors::bad_request(&format!("fake-openai refuses the request: {why}"));
+    let script = Script::default();
+    let _ = write_answer(out, answer, &script, false, false, Duration::ZERO).await;
+    Ending::Close
+}
