@@ -38,15 +38,30 @@ pub(crate) fn spawn(
             let number = state.accepted.fetch_add(1, Ordering::SeqCst);
             let (acceptor, state, stop) = (acceptor.clone(), Arc::clone(&state), stop.clone());
             connections.spawn(async move {
-                state.open.fetch_add(1, Ordering::SeqCst);
+                let _open = Open::count(&state);
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = serve(stream, acceptor, &state, number) => {}
                 }
-                state.open.fetch_sub(1, Ordering::SeqCst);
             });
         }
     });
+}
+
+/// Counts a connection for as long as it is open, a panic included.
+struct Open<'a>(&'a State);
+
+impl Open<'_> {
+    fn count(state: &State) -> Open<'_> {
+        state.open.fetch_add(1, Ordering::SeqCst);
+        Open(state)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, state: &State, number: usize) {
@@ -167,8 +182,9 @@ where
         written.map_err(|_| Ending::Close)?;
     }
     let note = |change: &dyn Fn(&mut crate::Received)| {
-        if let Some(record) = at.and_then(|at| state.records().get_mut(at).map(change)) {
-            record
+        let mut records = state.records();
+        if let Some(record) = at.and_then(|at| records.get_mut(at)) {
+            change(record);
         }
     };
     let body = match input.body(head, note).await {

@@ -99,6 +99,7 @@ fn try_create(request: &Request<'_>) -> Result<Answer, Refused> {
         )));
     }
     let said = last_text(messages);
+    let options = body.get("stream_options").cloned().unwrap_or_default();
     let plan = Plan {
         id: request.state.id("chatcmpl-"),
         model,
@@ -109,8 +110,8 @@ fn try_create(request: &Request<'_>) -> Result<Answer, Refused> {
             .sum(),
         text: format!("You said: {said}"),
         choices: choices as u64,
-        with_usage: body["stream_options"]["include_usage"] == true,
-        with_padding: body["stream_options"]["include_obfuscation"] != false,
+        with_usage: options["include_usage"] == true,
+        with_padding: options["include_obfuscation"] != false,
     };
     Ok(if is_streamed {
         plan.stream()

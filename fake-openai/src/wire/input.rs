@@ -174,7 +174,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
