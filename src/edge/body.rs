@@ -13,6 +13,8 @@ use crate::relay::RelayedBody;
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// What hyper sends.
+// The large variant is the common one; a box would cost every relayed answer an allocation.
+#[allow(clippy::large_enum_variant)]
 pub enum Body {
     /// Made by the relay, whole.
     Whole(Full<Bytes>),

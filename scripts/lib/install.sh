@@ -1,0 +1,71 @@
+# Installs what the tests need and the machine lacks. Does nothing where it is there already.
+# Sourced by scripts/test, from the project's root.
+
+apt_updated=no
+
+# Installs Debian packages, or says which ones are missing.
+apt_install() {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "missing, and not installable from here: $*; install them and run this again" >&2
+        return 1
+    fi
+    if [ "$apt_updated" = no ]; then
+        apt-get update >.test/logs/apt-update.log 2>&1 || {
+            tail -n 20 .test/logs/apt-update.log >&2
+            return 1
+        }
+        apt_updated=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
+        >>.test/logs/apt-install.log 2>&1 || {
+        tail -n 20 .test/logs/apt-install.log >&2
+        return 1
+    }
+}
+
+install_base() {
+    command -v cc >/dev/null || apt_install gcc libc6-dev
+    command -v curl >/dev/null || apt_install curl
+    rustup component list --installed 2>/dev/null | grep -q clippy ||
+        cargo clippy --version >/dev/null || {
+        echo "cargo clippy is missing: rustup component add clippy rustfmt" >&2
+        return 1
+    }
+}
+
+install_python() {
+    command -v python3 >/dev/null || apt_install python3
+    local wanted=tests/sdk/python/requirements.txt
+    if [ -x .test/venv/bin/python ] && cmp -s "$wanted" .test/venv/installed.txt; then
+        return 0
+    fi
+    rm -rf .test/venv
+    python3 -m venv .test/venv >.test/logs/venv.log 2>&1 || {
+        rm -rf .test/venv
+        apt_install python3-venv
+        python3 -m venv .test/venv
+    }
+    .test/venv/bin/pip install --quiet --disable-pip-version-check -r "$wanted" >.test/logs/pip.log 2>&1 || {
+        tail -n 20 .test/logs/pip.log >&2
+        return 1
+    }
+    cp "$wanted" .test/venv/installed.txt
+}
+
+install_node() {
+    command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+        apt_install nodejs npm
+    local folder=tests/sdk/node
+    if [ -d "$folder/node_modules" ] && cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json"; then
+        return 0
+    fi
+    (cd "$folder" && npm ci --no-audit --no-fund --ignore-scripts) >.test/logs/npm.log 2>&1 || {
+        tail -n 20 .test/logs/npm.log >&2
+        return 1
+    }
+    cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
+}
+
+install_chromium() {
+    command -v chromium >/dev/null || apt_install chromium
+}
