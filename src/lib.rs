@@ -11,7 +11,8 @@
 //! - [`relay`]: carries admitted exchanges
 //! - [`admission`]: decides who gets in, and settles when they leave
 //! - [`upstream`]: holds the server's key; connects, sends, receives
-//! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], and the stream wrapper `capped`
+//! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], `fields` (lists in header fields)
+//!   and `capped` (a stream wrapper)
 
 pub mod admission;
 pub mod app;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod control;
 pub mod edge;
 pub mod error;
+mod fields;
 pub mod relay;
 pub mod server;
 pub mod telemetry;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room with the rooms that it may import. Leaves (`config`, `error`, `telemetry`, `capped`)
+/// Each room with the rooms that it may import. Leaves (`config`, `error`, `telemetry`, `fields`,
+/// `capped`)
 /// are open to all rooms; their own imports are listed like the others'.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("command", &["app", "upstream"]),
     (
         "app",
@@ -29,8 +30,9 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("error", &[]),
     ("telemetry", &[]),
     ("capped", &[]),
+    ("fields", &[]),
 ];
-const LEAVES: [&str; 4] = ["capped", "config", "error", "telemetry"];
+const LEAVES: [&str; 5] = ["capped", "config", "error", "fields", "telemetry"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

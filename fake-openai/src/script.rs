@@ -14,7 +14,7 @@
 //! | `chunk-delay=50` | ms between chunks |
 //! | `silence=1000` | ms between the first chunk and the second |
 //! | `drip=5` | one byte per so many ms |
-//! | `hang=head`, `hang=body`, `hang=accept-body` | falls silent before the head, after the first chunk, or before reading the body |
+//! | `hang=head`, `hang=body`, `hang=accept-body` | falls silent before the head, after the first chunk (or half of what is whole), or before reading the body |
 //! | `reset-at=100`, `cut-at=100` | resets or closes after so many body bytes |
 //! | `wrong-length=5` | announces so many bytes more than follow |
 //! | `garbage` | answers something that is not HTTP |

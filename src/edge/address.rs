@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 
 use crate::config::TrustedProxies;
+use crate::fields;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = http::header::FORWARDED;
@@ -46,18 +47,13 @@ pub(super) fn client_address(
 /// The hops that proxies wrote down, nearest last; `None` is one that is not an address.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     if headers.contains_key(X_FORWARDED_FOR) {
-        return list_items(headers, &X_FORWARDED_FOR)
-            .map(parse_node)
+        return fields::items(headers, &X_FORWARDED_FOR)
+            .map(|item| parse_node(std::str::from_utf8(item).ok()?))
             .collect();
     }
-    list_items(headers, &FORWARDED).map(forwarded_for).collect()
-}
-
-fn list_items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.to_str().unwrap_or("?").split(','))
+    fields::items(headers, &FORWARDED)
+        .map(|item| forwarded_for(std::str::from_utf8(item).ok()?))
+        .collect()
 }
 
 fn right_most_untrusted(hops: &[Option<IpAddr>], peer: IpAddr, trusted: &TrustedProxies) -> IpAddr {

@@ -3,6 +3,7 @@
 use http::{HeaderMap, header};
 
 use crate::admission::Claim;
+use crate::fields;
 
 /// Carries a credential where a browser cannot set headers (wire.md 5.2).
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
@@ -36,12 +37,9 @@ fn bearer(headers: &HeaderMap) -> Claim<'_> {
 }
 
 fn key_protocol(headers: &HeaderMap) -> Claim<'_> {
-    let mut keys = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|entry| entry.trim().strip_prefix(KEY_PROTOCOL));
+    let mut keys = fields::items(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|entry| std::str::from_utf8(entry).ok())
+        .filter_map(|entry| entry.strip_prefix(KEY_PROTOCOL));
     match (keys.next(), keys.next()) {
         (None, _) => Claim::None,
         (Some(key), None) if !key.is_empty() => Claim::Token(key),

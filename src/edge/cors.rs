@@ -1,7 +1,9 @@
 //! CORS (Fetch standard, section 3.3): exact origins, on answers and refusals alike.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+
+use crate::fields;
 
 /// What pages may read besides the safelisted headers: what the SDKs read (wire.md 1.3).
 const EXPOSED: &str = "location, retry-after, retry-after-ms, x-should-retry, x-request-id, \
@@ -70,13 +72,9 @@ pub(super) fn apply(
 }
 
 fn add_vary_origin(headers: &mut HeaderMap) {
-    const ORIGIN: HeaderName = header::ORIGIN;
-    let is_named = headers
-        .get_all(header::VARY)
+    let is_named = ["*", "origin"]
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.trim() == "*" || name.trim().eq_ignore_ascii_case(ORIGIN.as_str()));
+        .any(|name| fields::lists(headers, &header::VARY, name));
     if !is_named {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Uri, Version, header};
 
 use super::route::Upgrade;
 use crate::error::{Kind, Refusal};
+use crate::fields;
 
 /// The longest request target, in bytes.
 const MAX_TARGET: usize = 32 * 1024;
@@ -35,6 +36,7 @@ pub(super) fn sanitize(
     check_path(uri.path()).map_err(malformed)?;
     check_host(uri, version, headers).map_err(malformed)?;
     check_transfer_encoding(headers).map_err(malformed)?;
+    check_origin(headers).map_err(malformed)?;
     Ok(wanted_upgrade(headers))
 }
 
@@ -112,19 +114,37 @@ fn check_host(uri: &Uri, version: Version, headers: &HeaderMap) -> Result<(), &'
     }
     match first {
         Some(host) => {
-            let text = host
-                .to_str()
-                .map_err(|_| "The Host header is not a host.")?;
-            let authority: Authority =
-                text.parse().map_err(|_| "The Host header is not a host.")?;
-            if text.contains('@') || authority.host().is_empty() {
-                return Err("The Host header is not a host.");
+            let host = host.to_str().ok().filter(|host| is_host(host));
+            let host = host.ok_or("The Host header is not a host.")?;
+            // RFC 9113 section 8.3.1.
+            match uri.authority() {
+                Some(authority) if version == Version::HTTP_2 && authority != host => {
+                    Err("The Host header differs from :authority.")
+                }
+                _ => Ok(()),
             }
-            Ok(())
         }
         None if version == Version::HTTP_2 && uri.authority().is_some() => Ok(()),
         None => Err("The request carries no Host header."),
     }
+}
+
+/// A host with or without a port (RFC 9110 section 7.2).
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else {
+        return false;
+    };
+    let host = authority.host();
+    let port = match text.strip_prefix(host) {
+        Some("") => return !host.is_empty(),
+        Some(rest) => rest.strip_prefix(':'),
+        None => None,
+    };
+    let is_port = |digits: &str| {
+        digits.is_empty()
+            || digits.bytes().all(|digit| digit.is_ascii_digit()) && digits.parse::<u16>().is_ok()
+    };
+    !host.is_empty() && port.is_some_and(is_port)
 }
 
 /// `chunked`, once, or nothing: every other list has been used to smuggle requests.
@@ -137,11 +157,21 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
+/// At most one readable origin: access is decided on it.
+fn check_origin(headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Ok(()),
+        (Some(origin), None) if origin.to_str().is_ok() => Ok(()),
+        _ => Err("The request carries more than one Origin header, or an unreadable one."),
+    }
+}
+
 fn wanted_upgrade(headers: &HeaderMap) -> Upgrade {
     let Some(protocol) = headers.get(header::UPGRADE) else {
         return Upgrade::None;
     };
-    if !names_token(headers, "upgrade") {
+    if !fields::lists(headers, &header::CONNECTION, "upgrade") {
         return Upgrade::None;
     }
     match protocol.as_bytes() {
@@ -149,16 +179,6 @@ fn wanted_upgrade(headers: &HeaderMap) -> Upgrade {
         name if name.eq_ignore_ascii_case(b"h2c") => Upgrade::None,
         _ => Upgrade::Other,
     }
-}
-
-/// Whether a `Connection` line names this token.
-fn names_token(headers: &HeaderMap, token: &str) -> bool {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.trim().eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

@@ -33,11 +33,30 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok((stream, peer)) => {
+                // Without it Nagle's algorithm and delayed acknowledgements add some 40 ms to an
+                // exchange. A socket that cannot take it is broken, and its first read says so.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer);
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_byte_to_a_client_waits_for_an_acknowledgement() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let _client = TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = next(&listener).await;
+        assert!(stream.nodelay().expect("an option"));
     }
 }

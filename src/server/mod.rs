@@ -73,10 +73,13 @@ impl Server {
     async fn drained(&self, stop: impl Future<Output = ()>, closing: &CancellationToken) {
         stop.await;
         self.drain.announce();
-        tracing::info!(running = self.drain.running(), "draining");
-        tokio::time::sleep(self.drain_delay).await;
+        if !self.drain_delay.is_zero() {
+            tracing::info!("drain announced: /ready says so, new work is still taken");
+            tokio::time::sleep(self.drain_delay).await;
+        }
         self.drain.refuse();
         closing.cancel();
+        tracing::info!(running = self.drain.running(), "draining");
         match tokio::time::timeout(self.drain_timeout, self.drain.finished()).await {
             Ok(()) => tracing::info!("drained: everything that ran has ended"),
             Err(_) => tracing::warn!(

@@ -56,7 +56,6 @@ async fn serve(
     edge: Arc<Edge>,
     closing: CancellationToken,
 ) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let mut stream = Peeked::new(stream);
     let is_http2 = tokio::time::timeout(FIRST_BYTE, is_http2(&mut stream)).await??;
     let io = TokioIo::new(CappedReads::new(stream));

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::headers;
+
 /// Where an upload stands. Written by whoever polls the body, read by whoever waits for an answer.
 #[derive(Debug)]
 pub struct Progress {
@@ -136,7 +138,7 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = match &mut self.source {
+        let mut frame = match &mut self.source {
             Source::Empty => None,
             Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Source::Client(body) => {
@@ -147,6 +149,11 @@ impl Body for RequestBody {
                 ready!(polled)
             }
         };
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::strip_request_trailers(trailers);
+        }
         match &frame {
             None => self.progress.enter(Stage::Ended),
             Some(Err(_)) => self.progress.enter(Stage::Failed),

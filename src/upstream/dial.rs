@@ -202,10 +202,15 @@ fn proxies(config: &config::Proxy) -> Matcher {
     };
     let all = exposed(&config.all);
     let https = exposed(&config.https);
+    let no = config.no.clone().unwrap_or_default();
+    if no.split(',').any(|host| host.trim() == "*") {
+        // The matcher's own `*` leaves addresses out.
+        return Matcher::builder().build();
+    }
     Matcher::builder()
         .http(all.clone())
         .https(if https.is_empty() { all } else { https })
-        .no(config.no.clone().unwrap_or_default())
+        .no(no)
         .build()
 }
 
@@ -307,5 +312,20 @@ impl AsyncWrite for Connection {
             Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Connection::Proxied(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_byte_to_the_upstream_waits_for_an_acknowledgement() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let to: Uri = format!("http://{address}/").parse().expect("a URI");
+        let stream = http_connector().call(to).await.expect("a connection");
+        assert!(stream.inner().nodelay().expect("an option"));
     }
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::fields;
+
 /// Between two neighbours only (RFC 9110 section 7.6.1), or about the connection.
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
@@ -18,7 +20,7 @@ const HOP_BY_HOP: [&str; 10] = [
 
 /// What a request does not carry upstream besides: credentials, cookies, and whatever tells of the
 /// client's network or page.
-const NOT_UP: [&str; 15] = [
+const NOT_UP: [&str; 16] = [
     "authorization",
     "cookie",
     "cookie2",
@@ -27,6 +29,8 @@ const NOT_UP: [&str; 15] = [
     "forwarded",
     "origin",
     "referer",
+    // May hold a credential, and means nothing without an upgrade.
+    "sec-websocket-protocol",
     "true-client-ip",
     "via",
     "x-client-ip",
@@ -58,7 +62,8 @@ const NOT_DOWN_PREFIXES: [&str; 1] = ["access-control-"];
 
 /// Leaves of a client's headers what the upstream may see; the caller adds host and credential.
 pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool) {
-    let takes_trailers = wants_trailers(headers);
+    // `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
+    let takes_trailers = fields::lists(headers, &header::TE, "trailers");
     strip(headers, |name| {
         HOP_BY_HOP.contains(&name)
             || NOT_UP.contains(&name)
@@ -70,6 +75,21 @@ pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// Leaves of a client's trailers what the upstream may see: nothing that a head would not carry,
+/// and no framing (RFC 9110 section 6.5.1).
+pub(super) fn strip_request_trailers(trailers: &mut HeaderMap) {
+    strip_request(trailers, false);
+    for name in [header::CONTENT_LENGTH, header::TE] {
+        trailers.remove(name);
+    }
+}
+
+/// Leaves of the upstream's trailers what the client may see.
+pub(super) fn strip_response_trailers(trailers: &mut HeaderMap) {
+    strip_response(trailers);
+    trailers.remove(header::CONTENT_LENGTH);
 }
 
 /// Leaves of the upstream's headers what the client may see.
@@ -85,7 +105,6 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
 
 /// Removes what the rule names, and what the `Connection` lines name.
 fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
-    let named = connection_names(headers);
     let doomed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
@@ -93,7 +112,7 @@ fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
             // `content_length` is `Content-Length` to some servers behind CGI.
             is_dropped(name)
                 || (name.contains('_') && is_alias(name, &is_dropped))
-                || named.iter().any(|named| named.eq_ignore_ascii_case(name))
+                || fields::lists(headers, &header::CONNECTION, name)
         })
         .cloned()
         .collect();
@@ -105,27 +124,6 @@ fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
 fn is_alias(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
     let plain = name.replace('_', "-");
     plain == "content-length" || is_dropped(&plain)
-}
-
-fn connection_names(headers: &HeaderMap) -> Vec<String> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .collect()
-}
-
-/// `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
-fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::TE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 #[cfg(test)]

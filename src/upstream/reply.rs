@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::{Progress, Stage};
 use super::fault::{Fault, innermost};
+use super::headers;
 use super::pool::Lease;
 
 /// An answer whose body has yet to come.
@@ -83,8 +84,11 @@ impl Body for ReplyBody {
                 self.release();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.silence.end();
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_response_trailers(trailers);
+                }
                 if self.incoming.is_end_stream() {
                     self.release();
                 }

@@ -1,1 +1,278 @@
-//! Written next.
+//! The command line, as a person at a terminal sees it.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use crate::support::relay::command;
+use crate::support::{RELAY_TOKEN, Relay, SERVER_KEY, upstream};
+
+/// Runs a command to its end.
+async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = std::env::temp_dir();
+    let mut command = command(&folder, variables);
+    let output = command.args(arguments).stdin(Stdio::null()).output();
+    let ended = tokio::time::timeout(Duration::from_secs(20), output).await;
+    ended.expect("it ends").expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A port that was free a moment ago.
+async fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    listener
+        .local_addr()
+        .expect("its address")
+        .port()
+        .to_string()
+}
+
+/// An upstream that gives one answer to everything.
+async fn one_answer(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    format!("http://{address}/v1")
+}
+
+#[tokio::test]
+async fn help_names_every_command_and_version_the_version() {
+    let help = text(&run(&["--help"], &[]).await.stdout);
+    for name in [
+        "serve",
+        "demo",
+        "check",
+        "healthcheck",
+        "config",
+        "docs/configuration.md",
+    ] {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+    let version = text(&run(&["--version"], &[]).await.stdout);
+    assert_eq!(
+        version.trim(),
+        format!("openai-relay {}", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[tokio::test]
+async fn config_shows_values_and_sources_but_no_secret() {
+    let output = run(
+        &["config"],
+        &[
+            ("OPENAI_API_KEY", SERVER_KEY),
+            ("RELAY_TOKEN", RELAY_TOKEN),
+            ("PORT", "1234"),
+        ],
+    )
+    .await;
+    let shown = text(&output.stdout);
+    assert!(output.status.success());
+    assert!(shown.lines().any(|line| line.starts_with("PORT")
+        && line.contains("1234")
+        && line.contains("environment")));
+    assert!(
+        !shown.contains(SERVER_KEY) && !shown.contains(RELAY_TOKEN),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_configuration_ends_every_command_with_code_2_and_all_its_errors() {
+    let broken = [
+        ("PORT", "80a"),
+        ("DRAIN_TIMEOUT", "-1"),
+        ("OPENAI_BASE_URL", "ftp://x"),
+        ("OPENAI_API_KEY", "sk secret with spaces"),
+    ];
+    for name in ["serve", "check", "healthcheck", "config"] {
+        let output = run(&[name], &broken).await;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+        for (variable, _) in broken {
+            assert!(said.contains(variable), "{name}: {variable}: {said}");
+        }
+        assert!(!said.contains("secret with spaces"));
+    }
+}
+
+#[tokio::test]
+async fn check_says_in_words_that_all_is_well() {
+    let upstream = upstream().await;
+    let variables = [
+        ("OPENAI_API_KEY", SERVER_KEY),
+        ("OPENAI_BASE_URL", &upstream.base_url()),
+        ("RELAY_TOKEN", RELAY_TOKEN),
+    ];
+    let output = run(&["check"], &variables).await;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for words in [
+        "takes OPENAI_API_KEY",
+        "REALTIME_MODEL gpt-realtime-2.1-mini among them",
+        "a client with RELAY_TOKEN",
+        "a client with nothing: refused",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains(SERVER_KEY) && !said.contains(RELAY_TOKEN));
+}
+
+#[tokio::test]
+async fn check_tells_what_is_wrong_and_fails() {
+    let upstream = upstream().await;
+    let region = r#"{"error":{"message":"Country, region, or territory not supported","type":"request_forbidden","param":null,"code":"unsupported_country_region_territory"}}"#;
+    let good = upstream.base_url();
+    let region = one_answer("403 Forbidden", region).await;
+    let cases = [
+        (
+            "sk-wrong-key-0123456789",
+            good.as_str(),
+            "refuses OPENAI_API_KEY",
+        ),
+        (SERVER_KEY, region.as_str(), "does not serve the region"),
+        (SERVER_KEY, "http://127.0.0.1:1", "not reached"),
+        (
+            SERVER_KEY,
+            "http://no-such-name.invalid",
+            "could not be resolved",
+        ),
+    ];
+    for (key, base, words) in cases {
+        let output = run(
+            &["check"],
+            &[("OPENAI_API_KEY", key), ("OPENAI_BASE_URL", base)],
+        )
+        .await;
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{base}: {said}");
+        assert!(said.contains(words), "{words}: {said}");
+        assert!(!said.contains(key));
+    }
+}
+
+#[tokio::test]
+async fn check_without_a_key_says_who_then_needs_one() {
+    let upstream = upstream().await;
+    let output = run(&["check"], &[("OPENAI_BASE_URL", &upstream.base_url())]).await;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("every client has to bring its own credential"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn healthcheck_answers_with_its_exit_code() {
+    let upstream = upstream().await;
+    let relay = Relay::start(&[("OPENAI_BASE_URL", &upstream.base_url())]).await;
+    let port = relay.address().port().to_string();
+    assert_eq!(
+        run(&["healthcheck"], &[("PORT", &port)])
+            .await
+            .status
+            .code(),
+        Some(0)
+    );
+    drop(relay);
+    let output = run(&["healthcheck"], &[("PORT", &free_port().await)]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/health"));
+}
+
+#[tokio::test]
+async fn the_demo_answers_the_curl_line_that_it_prints() {
+    let folder = std::env::temp_dir();
+    let mut demo = command(&folder, &[("PORT", &free_port().await)])
+        .arg("demo")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
+    let mut said = String::new();
+    while !said.contains("Ctrl-C") {
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await;
+        said.push_str(&line.expect("in time").expect("readable").expect("more"));
+        said.push('\n');
+    }
+    let curl = said
+        .lines()
+        .find(|line| line.trim().starts_with("curl "))
+        .expect("a curl line");
+    let token = curl
+        .split("Bearer ")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a token");
+    assert!(
+        said.contains(&format!("api_key=\"{token}\""))
+            && said.contains("base_url=\"http://127.0.0.1:")
+    );
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", curl])
+        .output()
+        .await
+        .expect("curl");
+    assert!(
+        text(&output.stdout).contains("You said: Hello"),
+        "{}",
+        text(&output.stdout)
+    );
+    let pid = demo.id().expect("running").to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
+    assert_eq!(ended.expect("it ends").expect("a status").code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener
+        .local_addr()
+        .expect("its address")
+        .port()
+        .to_string();
+    for name in ["serve", "demo"] {
+        let output = run(&[name], &[("PORT", &port), ("HOST", "127.0.0.1")]).await;
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&port) && said.contains("in use"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_no_subprotocol_can_carry_is_warned_about_at_start() {
+    let mut relay = Relay::start(&[("RELAY_TOKEN", "padded/base64+token==")]).await;
+    let warned = relay
+        .line(|line| {
+            line["level"] == "WARN"
+                && line["message"]
+                    .as_str()
+                    .is_some_and(|text| text.contains("subprotocol"))
+        })
+        .await;
+    assert!(!warned.to_string().contains("padded/base64"));
+}

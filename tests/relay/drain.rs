@@ -1,1 +1,155 @@
-//! Written next.
+//! P36 as far as built: SIGTERM ends the relay without cutting what fits its time.
+
+use std::time::Duration;
+
+use crate::support::{Connection, Relay, authorization, get, pair_with, request};
+
+/// A stream whose first event comes at once and whose rest comes after a while.
+fn stream(wait_ms: u64) -> Vec<u8> {
+    let script = format!("X-Fake-Script: silence={wait_ms}");
+    let lines = [&authorization(), "Content-Type: application/json", &script];
+    let body =
+        r#"{"model":"gpt-6-luna","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    request("POST", "/v1/chat/completions", &lines, body.as_bytes())
+}
+
+/// Opens a stream and waits for its head.
+async fn begin(relay: &Relay, wait_ms: u64) -> Connection {
+    let mut connection = Connection::open(relay.address()).await;
+    connection.write(&stream(wait_ms)).await;
+    let head = connection.head().await.expect("a head");
+    assert_eq!(head.status, 200);
+    connection
+}
+
+/// Everything that comes until the connection closes.
+async fn rest(connection: &mut Connection) -> String {
+    let mut all = Vec::new();
+    while let Some(bytes) = connection.more().await {
+        all.extend(bytes);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[tokio::test]
+async fn a_running_stream_ends_whole_and_the_exit_code_is_0() {
+    let (_upstream, mut relay) = pair_with(&[]).await;
+    let mut connection = begin(&relay, 1500).await;
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    let text = rest(&mut connection).await;
+    assert!(
+        text.contains("[DONE]") && text.ends_with("0\r\n\r\n"),
+        "{text}"
+    );
+    assert_eq!(relay.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn fifty_streams_at_once_all_end_whole() {
+    let (_upstream, mut relay) = pair_with(&[]).await;
+    let mut streams = Vec::new();
+    for _ in 0..50 {
+        streams.push(begin(&relay, 1500).await);
+    }
+    relay.signal("TERM");
+    for mut connection in streams {
+        let text = rest(&mut connection).await;
+        assert!(
+            text.contains("[DONE]") && text.ends_with("0\r\n\r\n"),
+            "{text}"
+        );
+    }
+    assert_eq!(relay.exit_code().await, Some(0));
+    let completed = relay
+        .exchanges()
+        .iter()
+        .filter(|line| line["outcome"] == "completed")
+        .count();
+    assert_eq!(completed, 50);
+}
+
+#[tokio::test]
+async fn while_draining_health_answers_ready_says_so_and_new_work_is_refused() {
+    let (upstream, mut relay) = pair_with(&[]).await;
+    let mut connection = begin(&relay, 3000).await;
+    upstream.take_received();
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    let health = get(relay.address(), "/health", &[]).await;
+    assert_eq!(
+        (health.status, health.json()["status"].as_str()),
+        (200, Some("healthy"))
+    );
+    let ready = get(relay.address(), "/ready", &[]).await;
+    assert_eq!(
+        (ready.status, ready.json()["status"].as_str()),
+        (503, Some("draining"))
+    );
+    let refused = get(relay.address(), "/v1/models", &[&authorization()]).await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (503, "relay_draining")
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert!(upstream.received().is_empty());
+    assert!(rest(&mut connection).await.contains("[DONE]"));
+    assert_eq!(relay.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_outlives_drain_timeout_is_cut_and_looks_cut() {
+    let (_upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "300ms")]).await;
+    let mut connection = begin(&relay, 60_000).await;
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code().await, Some(0));
+    let text = rest(&mut connection).await;
+    assert!(
+        !text.ends_with("0\r\n\r\n") && !text.contains("[DONE]"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn drain_delay_announces_first_and_takes_work_meanwhile() {
+    let (_upstream, mut relay) = pair_with(&[("DRAIN_DELAY", "2")]).await;
+    relay.signal("TERM");
+    relay
+        .line(|line| {
+            line["message"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("drain announced"))
+        })
+        .await;
+    assert_eq!(get(relay.address(), "/ready", &[]).await.status, 503);
+    assert_eq!(
+        get(relay.address(), "/v1/models", &[&authorization()])
+            .await
+            .status,
+        200
+    );
+    assert_eq!(relay.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn an_idle_relay_stops_at_once_on_either_signal() {
+    for signal in ["TERM", "INT"] {
+        let (_upstream, mut relay) = pair_with(&[]).await;
+        // A kept connection without a request must not hold the relay up.
+        let mut idle = Connection::open(relay.address()).await;
+        relay.signal(signal);
+        assert_eq!(relay.exit_code().await, Some(0), "{signal}");
+        assert!(idle.is_closed().await);
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let (_upstream, mut relay) = pair_with(&[]).await;
+    let _running = begin(&relay, 60_000).await;
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    relay.signal("TERM");
+    let ended = tokio::time::timeout(Duration::from_secs(5), relay.exit_code()).await;
+    assert_eq!(ended.expect("soon"), Some(130));
+}

@@ -13,6 +13,7 @@ mod cors;
 mod credentials;
 mod drain;
 mod headers;
+mod heads;
 mod http;
 mod http2;
 mod offer;

@@ -56,6 +56,11 @@ pub(crate) async fn write_answer<W: AsyncWrite + Unpin>(
     let mut cut = Cut::new(script);
     let pieces = match answer.body {
         Body::None => return Ok(after),
+        Body::Whole(bytes) if script.hang == Some(Hang::Body) => {
+            cut.write(out, &bytes[..bytes.len() / 2], script.drip)
+                .await?;
+            return Ok(Ending::Hang);
+        }
         Body::Whole(bytes) => {
             if let Some(ending) = cut.write(out, &bytes, script.drip).await? {
                 return Ok(ending);
@@ -63,11 +68,7 @@ pub(crate) async fn write_answer<W: AsyncWrite + Unpin>(
             if script.wrong_length.is_some_and(|off| off != 0) {
                 return Ok(Ending::Close);
             }
-            return Ok(if script.hang == Some(Hang::Body) {
-                Ending::Hang
-            } else {
-                after
-            });
+            return Ok(after);
         }
         Body::Chunks(pieces) => pieces,
     };

@@ -3,9 +3,11 @@
 
 pub mod raw;
 pub mod relay;
+pub mod wait;
 
 pub use raw::{Answer, Connection, get, post, request, send};
 pub use relay::Relay;
+pub use wait::eventually;
 
 use fake_openai::{FakeOpenAi, Options};
 

@@ -1,0 +1,98 @@
+//! How exchanges over HTTP/2 end, and what they leave in the log.
+
+use super::*;
+
+#[tokio::test]
+async fn the_reset_of_a_stream_ends_its_own_exchange_upstream_and_no_other() {
+    let (upstream, mut relay) = pair().await;
+    let client = Client::connect(&relay).await;
+    let (sender, body) = pieces();
+    sender.send(Frame::data("hello".into())).await.unwrap();
+    let neighbour = tokio::spawn({
+        let client = client.clone();
+        async move {
+            let post = request("POST", "/v1/_fake/echo", &[], body);
+            read(client.send(post).await).await.1
+        }
+    });
+    let mut leaving = client.send(stream_request("hang=body")).await;
+    leaving.frame().await.expect("a frame").expect("a good one");
+    eventually("both are upstream", || upstream.open_connections() == 2).await;
+    drop(leaving);
+    eventually("one of them has ended", || upstream.open_connections() == 1).await;
+    let line = relay.line(|line| line["outcome"] == "client_gone").await;
+    assert_eq!(line["path"], "/v1/chat/completions");
+    sender.send(Frame::data("world".into())).await.unwrap();
+    drop(sender);
+    let echoed = json_of(&neighbour.await.unwrap());
+    assert_eq!(echoed["body"], "helloworld");
+    let (head, _) = client.get("/v1/models").await;
+    assert_eq!(head.status(), StatusCode::OK, "the connection lives on");
+}
+
+#[tokio::test]
+async fn the_reset_of_an_upload_never_looks_complete_upstream() {
+    let (upstream, relay) = pair().await;
+    let client = Client::connect(&relay).await;
+    let (sender, body) = pieces();
+    sender.send(Frame::data("hello".into())).await.unwrap();
+    let upload = tokio::spawn({
+        let client = client.clone();
+        async move {
+            client
+                .send(request("POST", "/v1/_fake/echo", &[], body))
+                .await
+        }
+    });
+    eventually("the part is upstream", || {
+        upstream
+            .received()
+            .iter()
+            .any(|request| request.body == b"hello")
+    })
+    .await;
+    upload.abort();
+    eventually("the upstream is left", || upstream.open_connections() == 0).await;
+    assert!(!upstream.take_received().remove(0).complete);
+    let (head, _) = client.get("/v1/models").await;
+    assert_eq!(head.status(), StatusCode::OK, "the connection lives on");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_ends_in_an_error() {
+    let (_upstream, relay) = pair().await;
+    let client = Client::connect(&relay).await;
+    for target in [
+        "/v1/_fake/bytes?n=50000&chunked=1",
+        "/v1/_fake/bytes?n=50000",
+    ] {
+        let lines = [("x-fake-script", "cut-at=20000")];
+        let answer = client.send(request("GET", target, &lines, none())).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let whole = answer.into_body().collect().await;
+        assert!(whole.is_err(), "{target} looks whole");
+    }
+}
+
+#[tokio::test]
+async fn the_log_line_is_the_same_as_over_http_1_1() {
+    let (_upstream, mut relay) = pair().await;
+    let client = Client::connect(&relay).await;
+    let post = request("POST", "/v1/_fake/echo", &[], whole(vec![b'x'; 321]));
+    let (head, body) = read(client.send(post).await).await;
+    let id = head.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let line = relay.line(|line| line["request_id"] == id.as_str()).await;
+    let expected = json!({
+        "subject": "relay-token",
+        "client": "127.0.0.1",
+        "method": "POST",
+        "path": "/v1/_fake/echo",
+        "status": 200,
+        "outcome": "completed",
+        "bytes_up": 321,
+        "bytes_down": body.len(),
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&line[name], value, "{name} in {line}");
+    }
+}

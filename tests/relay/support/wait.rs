@@ -1,0 +1,17 @@
+//! Waiting for what is about to happen elsewhere, where nothing tells of it.
+
+use std::time::Duration;
+
+use super::relay::SOON;
+
+/// Asks again and again until the answer is yes; panics with `what` if it never is.
+pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let asking = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(SOON, asking).await.is_err() {
+        panic!("never came true: {what}");
+    }
+}
