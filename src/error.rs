@@ -27,6 +27,10 @@ pub enum Kind {
     NotFound,
     /// The request target is longer than 32 KiB.
     UriTooLong,
+    /// The head of a request is larger than 64 KiB or 256 fields.
+    HeadTooLarge,
+    /// The head of a request did not arrive in time.
+    HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
     /// A WebSocket, which this version does not carry.
@@ -37,9 +41,9 @@ pub enum Kind {
     Forbidden,
     /// The page's origin is not on the list.
     OriginNotAllowed,
-    /// A body of the relay's own routes that is too large.
+    /// A body that is larger than its route, or `MAX_BODY_BYTES`, allows.
     BodyTooLarge,
-    /// A body of the relay's own routes that did not arrive in time.
+    /// A body that did not arrive in time.
     BodyTimeout,
     /// An `/offer` that is not a usable WebRTC offer.
     InvalidOffer,
@@ -65,6 +69,8 @@ pub enum Kind {
     UpstreamBroken,
     /// All connections to the upstream are busy.
     UpstreamBusy,
+    /// A bug in the relay.
+    Panicked,
 }
 
 impl Kind {
@@ -81,7 +87,9 @@ impl Kind {
             Kind::Unauthorized => StatusCode::UNAUTHORIZED,
             Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Kind::BodyTimeout | Kind::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Kind::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Draining | Kind::ServerKeyMissing | Kind::UpstreamBusy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -103,6 +111,8 @@ impl Kind {
             Kind::MethodNotAllowed => "method_not_allowed",
             Kind::NotFound => "not_found",
             Kind::UriTooLong => "uri_too_long",
+            Kind::HeadTooLarge => "head_too_large",
+            Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
             Kind::SocketsNotRelayed => "sockets_not_relayed",
             // OpenAI's own code (wire.md 2.1), so that the SDKs raise their own exception.
@@ -123,6 +133,7 @@ impl Kind {
             Kind::UpstreamWriteTimeout => "upstream_write_timeout",
             Kind::UpstreamBroken => "upstream_broken",
             Kind::UpstreamBusy => "upstream_busy",
+            Kind::Panicked => "relay_panicked",
         }
     }
 
@@ -169,6 +180,14 @@ impl Refusal {
             retry_after_s: None,
             allow: None,
         }
+    }
+
+    /// The relay's own fault; what happened is in its log.
+    pub fn panicked() -> Refusal {
+        Refusal::new(
+            Kind::Panicked,
+            "The relay made a mistake over this request. Its log says more under the request id.",
+        )
     }
 
     /// Names the field of the body that is at fault.

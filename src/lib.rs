@@ -12,11 +12,10 @@
 //! - [`admission`]: decides who gets in, and settles when they leave
 //! - [`upstream`]: holds the server's key; connects, sends, receives
 //! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], `fields` (lists in header fields)
-//!   and `capped` (a stream wrapper)
+//!   and [`wire`] (HTTP/1.1 itself)
 
 pub mod admission;
 pub mod app;
-mod capped;
 pub mod command;
 pub mod config;
 pub mod control;
@@ -27,3 +26,4 @@ pub mod relay;
 pub mod server;
 pub mod telemetry;
 pub mod upstream;
+pub mod wire;

@@ -20,8 +20,12 @@ pub enum Outcome {
     ClientGone,
     /// The upstream could not be reached, broke off, or stayed silent too long.
     UpstreamFailed,
+    /// The client took no byte more of its answer for too long.
+    Stalled,
     /// The relay itself said no after admission.
     Refused,
+    /// The relay made a mistake.
+    Panicked,
 }
 
 impl Outcome {
@@ -31,7 +35,9 @@ impl Outcome {
             Outcome::Completed => "completed",
             Outcome::ClientGone => "client_gone",
             Outcome::UpstreamFailed => "upstream_failed",
+            Outcome::Stalled => "stalled",
             Outcome::Refused => "refused",
+            Outcome::Panicked => "panicked",
         }
     }
 }
@@ -47,6 +53,18 @@ pub struct Request {
     pub client: IpAddr,
     /// When the request's head had arrived.
     pub start: Instant,
+}
+
+impl Request {
+    /// What is known of a request whose head could not be read.
+    pub fn unreadable(client: IpAddr, start: Instant) -> Request {
+        Request {
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            path: "-".to_owned(),
+            client,
+            start,
+        }
+    }
 }
 
 /// The right to one exchange. Made by the gate alone, moved into whoever carries the exchange;
@@ -129,6 +147,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.outcome = Outcome::Panicked;
+        }
         self.counters.ended(self.outcome.label());
         let since_start = |at: Instant| at.duration_since(self.request.start);
         log_exchange(&Exchange {

@@ -1,11 +1,10 @@
 //! `check`: reads the configuration, dials the upstream, and says in words what it found.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use http::uri::PathAndQuery;
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
@@ -13,9 +12,8 @@ use serde_json::Value;
 use super::allowed::allowed;
 use super::{say, small_runtime};
 use crate::config::{Config, Loaded};
-use crate::upstream::{Credential, Fault, Outgoing, Progress, RequestBody, Upstream};
+use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
 
-const MODELS: PathAndQuery = PathAndQuery::from_static("/v1/models");
 /// The list of models is some 100 KiB; an answer larger than this is not OpenAI's.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
@@ -70,21 +68,22 @@ async fn ask(config: &Config) -> Result<Finding> {
     let start = Instant::now();
     let outgoing = Outgoing {
         method: Method::GET,
-        target: MODELS,
+        target: b"/v1/models",
         headers: HeaderMap::new(),
         credential: Credential::Server,
         may_name_organization: false,
-        body: RequestBody::empty(Arc::new(Progress::new(start))),
+        body: RequestBody::whole(Bytes::new(), Sent::default()),
     };
     let reply = match upstream.send(outgoing).await {
         Ok(reply) => reply,
         Err(fault) => return Ok(Finding::bad(unreachable(&fault))),
     };
     let took_ms = start.elapsed().as_millis();
-    let body = Limited::new(reply.body, MAX_ANSWER).collect().await;
+    let status = reply.status();
+    let body = Limited::new(reply.into_body(), MAX_ANSWER).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let json = serde_json::from_slice(&body).unwrap_or_default();
-    let mut finding = judge(config, reply.head.status, &json);
+    let mut finding = judge(config, status, &json);
     finding.words.push_str(&format!(" ({took_ms} ms)"));
     Ok(finding)
 }

@@ -31,6 +31,36 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Lets the request's body go on while the client takes no more of this one.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Body::Relayed(body) = self {
+            body.poll_upload(cx);
+        }
+    }
+
+    /// The client left before all of it was written.
+    pub fn gone(&mut self) {
+        if let Body::Relayed(body) = self {
+            body.gone();
+        }
+    }
+
+    /// The client took no more of it for too long.
+    pub fn stalled(&mut self) {
+        if let Body::Relayed(body) = self {
+            body.stalled();
+        }
+    }
+
+    /// The relay made a mistake over it.
+    pub fn panicked(&mut self) {
+        if let Body::Relayed(body) = self {
+            body.panicked();
+        }
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;

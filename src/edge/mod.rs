@@ -13,8 +13,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Router;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
 use tower_service::Service;
 
 pub use body::Body;
@@ -23,6 +22,7 @@ use crate::admission::{self, Ask, Claim, Gate, Permit, Right};
 use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
 use crate::relay::Relay;
+use crate::wire::{ClientBody, Target};
 use address::Address;
 use route::Route;
 
@@ -46,15 +46,20 @@ impl Edge {
     }
 
     /// Answers one request. Every answer leaves through here, refusals included.
-    pub async fn dispatch(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        let (door, is_relayed) = (Door::of(path), path.starts_with("/v1/"));
+    pub async fn dispatch(
+        &self,
+        peer: IpAddr,
+        target: Target,
+        request: Request<ClientBody>,
+    ) -> Response<Body> {
+        let path = target.path_text();
+        let (door, is_relayed) = (Door::of(&path), path.starts_with("/v1/"));
         let is_preflight = cors::is_preflight(request.method(), request.headers());
         let listed_origin = self.listed_origin(request.headers());
         let answered = if is_preflight {
             preflight(&request, listed_origin.is_some())
         } else {
-            self.answer(peer, request).await
+            self.answer(peer, &target, request).await
         };
         let mut response =
             answered.unwrap_or_else(|refusal| refusal.into_response(door).map(Body::whole));
@@ -64,26 +69,36 @@ impl Edge {
         response
     }
 
+    /// The answer to something that is no request, or to one that the relay made a mistake over.
+    pub fn refuse(&self, peer: IpAddr, refusal: Refusal) -> Response<Body> {
+        let facts = admission::Request::unreadable(peer, Instant::now());
+        let refusal = self.gate.turn_away(refusal, &facts);
+        let mut response = refusal.into_response(Door::OpenAi).map(Body::whole);
+        security::apply(response.headers_mut(), true);
+        response
+    }
+
     /// Route → caller → gate → mover.
     async fn answer(
         &self,
         peer: IpAddr,
-        request: Request<Incoming>,
+        target: &Target,
+        request: Request<ClientBody>,
     ) -> Result<Response<Body>, Refusal> {
         let address = address::client_address(request.headers(), peer, &self.trusted_proxies);
         let facts = admission::Request {
             method: request.method().clone(),
-            path: request.uri().path().to_owned(),
+            path: target.path_text().into_owned(),
             client: address.ip,
             start: Instant::now(),
         };
-        let route = find_route(&request).map_err(|no| self.gate.turn_away(no, &facts))?;
+        let route = find_route(target, &request).map_err(|no| self.gate.turn_away(no, &facts))?;
         match route {
             Route::Control => Ok(self.control(request).await),
             Route::Http(right) => {
                 let claim = caller::read_claim(request.headers(), false);
                 let permit = self.admit(request.headers(), address, claim, right, facts)?;
-                let response = self.relay.http(permit, request).await?;
+                let response = self.relay.http(permit, target, request).await?;
                 Ok(response.map(Body::Relayed))
             }
             Route::Offer => {
@@ -126,7 +141,7 @@ impl Edge {
         self.gate.admit(&ask, facts)
     }
 
-    async fn control(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn control(&self, request: Request<ClientBody>) -> Response<Body> {
         let mut router = self.control.clone();
         match router.call(request).await {
             Ok(response) => response.map(Body::Control),
@@ -141,13 +156,17 @@ impl Edge {
     }
 }
 
-fn find_route(request: &Request<Incoming>) -> Result<Route, Refusal> {
-    let (method, uri) = (request.method(), request.uri());
-    let upgrade = sanitize::sanitize(method, uri, request.version(), request.headers())?;
-    route::route(method, uri.path(), upgrade)
+fn find_route(target: &Target, request: &Request<ClientBody>) -> Result<Route, Refusal> {
+    let method = request.method();
+    let authority = match request.version() {
+        Version::HTTP_2 => request.uri().authority(),
+        _ => None,
+    };
+    let upgrade = sanitize::sanitize(method, target, authority, request.headers())?;
+    route::route(method, &target.path_text(), upgrade)
 }
 
-fn preflight(request: &Request<Incoming>, is_listed: bool) -> Result<Response<Body>, Refusal> {
+fn preflight(request: &Request<ClientBody>, is_listed: bool) -> Result<Response<Body>, Refusal> {
     if is_listed {
         return Ok(cors::preflight(request.headers()).map(Body::whole));
     }

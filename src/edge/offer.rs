@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 
 use crate::error::{Kind, Refusal};
 use crate::relay::Offer;
+use crate::wire::ClientBody;
 
 /// How long the body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Reads, parses and checks an offer.
-pub(super) async fn read(body: Incoming) -> Result<Offer, Refusal> {
+pub(super) async fn read(body: ClientBody) -> Result<Offer, Refusal> {
     let collected = Limited::new(body, Offer::MAX_BODY).collect();
     let Ok(collected) = tokio::time::timeout(DEADLINE, collected).await else {
         return Err(Refusal::new(

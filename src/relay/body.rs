@@ -23,6 +23,26 @@ impl RelayedBody {
         }
         RelayedBody { reply, exchange }
     }
+
+    /// Lets the request's body go on while the client takes no more of this one.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        self.reply.poll_upload(cx);
+    }
+
+    /// The client left before all of it was written.
+    pub fn gone(&mut self) {
+        self.exchange.gone();
+    }
+
+    /// The client took no more of it for too long.
+    pub fn stalled(&mut self) {
+        self.exchange.stalled();
+    }
+
+    /// The relay made a mistake over it.
+    pub fn panicked(&mut self) {
+        self.exchange.panicked();
+    }
 }
 
 impl Body for RelayedBody {

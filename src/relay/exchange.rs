@@ -1,14 +1,12 @@
 //! Exchange: a Permit together with what was counted, so that both settle wherever it ends.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use crate::admission::{Outcome, Permit, Principal};
 use crate::error::Refusal;
-use crate::upstream::{Credential, Fault, Progress};
+use crate::upstream::{Credential, Fault, Sent};
+use crate::wire::BodyError;
 
 /// The id that OpenAI gives an exchange; the relay fills in where the upstream sent none.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -16,7 +14,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// One admitted exchange on its way.
 pub(super) struct Exchange {
     permit: Permit,
-    progress: Arc<Progress>,
+    sent: Sent,
     bytes_down: u64,
 }
 
@@ -24,13 +22,13 @@ impl Exchange {
     pub(super) fn new(permit: Permit) -> Exchange {
         Exchange {
             permit,
-            progress: Arc::new(Progress::new(Instant::now())),
+            sent: Sent::default(),
             bytes_down: 0,
         }
     }
 
-    pub(super) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
+    pub(super) fn sent(&self) -> Sent {
+        self.sent.clone()
     }
 
     pub(super) fn credential(&self) -> Credential<'_> {
@@ -72,23 +70,38 @@ impl Exchange {
 
     /// The upstream broke off in the middle of an answer.
     pub(super) fn broke(&mut self, fault: &Fault) {
-        tracing::warn!(%fault, "an answer from the upstream broke off");
-        self.permit.end(Outcome::UpstreamFailed);
+        let outcome = outcome_of(fault);
+        if outcome == Outcome::UpstreamFailed {
+            tracing::warn!(%fault, "an answer from the upstream broke off");
+        }
+        self.permit.end(outcome);
     }
 
     /// There will be no answer from the upstream: what the client hears instead.
     pub(super) fn faulted(&mut self, fault: &Fault) -> Refusal {
         let refusal = Refusal::from(fault);
-        let outcome = match fault {
-            Fault::ClientBody => Outcome::ClientGone,
-            _ => Outcome::UpstreamFailed,
-        };
+        let outcome = outcome_of(fault);
         if outcome == Outcome::UpstreamFailed {
             let request_id = refusal.request_id();
             tracing::warn!(%fault, request_id, "no answer from the upstream");
         }
         self.permit.refused(outcome, &refusal);
         refusal
+    }
+
+    /// The client left before all of its answer was written.
+    pub(super) fn gone(&mut self) {
+        self.permit.end(Outcome::ClientGone);
+    }
+
+    /// The client took no more of its answer for too long.
+    pub(super) fn stalled(&mut self) {
+        self.permit.end(Outcome::Stalled);
+    }
+
+    /// The relay made a mistake.
+    pub(super) fn panicked(&mut self) {
+        self.permit.end(Outcome::Panicked);
     }
 
     /// The relay itself says no after admission.
@@ -98,8 +111,16 @@ impl Exchange {
     }
 }
 
+fn outcome_of(fault: &Fault) -> Outcome {
+    match fault {
+        Fault::Client(BodyError::Gone) => Outcome::ClientGone,
+        Fault::Client(_) => Outcome::Refused,
+        _ => Outcome::UpstreamFailed,
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.permit.count(self.progress.bytes(), self.bytes_down);
+        self.permit.count(self.sent.bytes(), self.bytes_down);
     }
 }

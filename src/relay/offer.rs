@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -20,7 +19,7 @@ use crate::upstream::{Fault, Outgoing, Reply, RequestBody};
 
 /// The longest offer, and the longest answer, in bytes.
 const MAX_SDP: usize = 64 * 1024;
-const CALLS: PathAndQuery = PathAndQuery::from_static("/v1/realtime/calls");
+const CALLS: &[u8] = b"/v1/realtime/calls";
 /// What of an upstream error helps a client, besides its body.
 const ERROR_HEADERS: [HeaderName; 4] = [
     X_REQUEST_ID,
@@ -94,7 +93,7 @@ impl Relay {
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
             credential: exchange.credential(),
             may_name_organization: false,
-            body: RequestBody::whole(body, exchange.progress()),
+            body: RequestBody::whole(body, exchange.sent()),
         };
         let answered = match self.upstream.send(outgoing).await {
             Ok(reply) => read_answer(reply).await,
@@ -122,14 +121,15 @@ struct Answer {
 }
 
 async fn read_answer(reply: Reply) -> Result<Answer, Fault> {
-    let body = Limited::new(reply.body, MAX_SDP).collect().await;
+    let (head, body) = reply.into_parts();
+    let body = Limited::new(body, MAX_SDP).collect().await;
     let body = body.map_err(|error| match error.downcast::<Fault>() {
         Ok(fault) => *fault,
         Err(_) => Fault::Broken("its SDP answer is longer than 64 KiB".to_owned()),
     })?;
     Ok(Answer {
-        status: reply.head.status,
-        headers: reply.head.headers,
+        status: head.status,
+        headers: head.headers,
         body: body.to_bytes(),
     })
 }

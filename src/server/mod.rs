@@ -1,6 +1,9 @@
 //! The server: listens until told to stop, then drains.
 
 mod accept;
+mod answer;
+mod http1;
+mod http2;
 mod preface;
 mod serve;
 
@@ -21,10 +24,26 @@ use crate::edge::Edge;
 /// How long connections may take to flush and close after their last exchange has ended.
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// What bounds a client's connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// How long a head may take, and a new connection to send the first byte of one.
+    head_timeout: Duration,
+    /// How long a kept connection may idle.
+    keep_alive_timeout: Duration,
+    /// How long a body may make next to no progress.
+    body_timeout: Duration,
+    /// How long a client may take next to nothing of its answer.
+    write_timeout: Duration,
+    /// The largest body, in bytes.
+    max_body_bytes: Option<u64>,
+}
+
 /// A bound listener in front of an edge.
 pub struct Server {
     listener: TcpListener,
     edge: Arc<Edge>,
+    limits: Arc<Limits>,
     drain: Arc<Drain>,
     drain_delay: Duration,
     drain_timeout: Duration,
@@ -39,6 +58,13 @@ impl Server {
         Ok(Server {
             listener,
             edge,
+            limits: Arc::new(Limits {
+                head_timeout: Duration::from_secs(10),
+                keep_alive_timeout: Duration::from_secs(75),
+                body_timeout: Duration::from_secs(30),
+                write_timeout: Duration::from_secs(60),
+                max_body_bytes: None,
+            }),
             drain,
             drain_delay: config.drain_delay,
             drain_timeout: config.drain_timeout,
@@ -60,8 +86,9 @@ impl Server {
             tokio::select! {
                 () = &mut drained => break,
                 (stream, peer) = accept::next(&self.listener) => {
-                    let edge = Arc::clone(&self.edge);
-                    connections.spawn(serve::connection(stream, peer, edge, closing.clone()));
+                    let (edge, limits) = (Arc::clone(&self.edge), Arc::clone(&self.limits));
+                    let closing = closing.clone();
+                    connections.spawn(serve::connection(stream, peer, edge, limits, closing));
                 }
             }
         }

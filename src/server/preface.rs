@@ -1,109 +1,52 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes (RFC 9113 section 3.4), and gives them back.
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes (RFC 9113 section 3.4), which stay unread.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use crate::wire::Link;
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose first bytes have been looked at.
-#[derive(Debug)]
-pub(super) struct Peeked<S> {
-    stream: S,
-    seen: [u8; PREFACE.len()],
-    filled: usize,
-    given: usize,
-}
-
-impl<S> Peeked<S> {
-    /// Nothing looked at yet.
-    pub(super) fn new(stream: S) -> Peeked<S> {
-        Peeked {
-            stream,
-            seen: [0; PREFACE.len()],
-            filled: 0,
-            given: 0,
-        }
-    }
-}
-
 /// Reads no more than it takes to tell.
-pub(super) async fn is_http2<S: AsyncRead + Unpin>(peeked: &mut Peeked<S>) -> io::Result<bool> {
-    while peeked.filled < PREFACE.len() {
-        let room = &mut peeked.seen[peeked.filled..];
-        let read = peeked.stream.read(room).await?;
-        peeked.filled += read;
-        let seen = &peeked.seen[..peeked.filled];
-        if read == 0 || !PREFACE.starts_with(seen) {
+pub(super) async fn is_http2(link: &mut Link) -> io::Result<bool> {
+    loop {
+        let seen = &link.input[..link.input.len().min(PREFACE.len())];
+        if !PREFACE.starts_with(seen) {
             return Ok(false);
         }
-    }
-    Ok(true)
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Peeked<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.given < self.filled {
-            let length = buf.remaining().min(self.filled - self.given);
-            buf.put_slice(&self.seen[self.given..self.given + length]);
-            self.given += length;
-            return Poll::Ready(Ok(()));
+        if seen.len() == PREFACE.len() {
+            return Ok(true);
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Peeked<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !poll_fn(|cx| link.poll_fill(cx)).await? {
+            return Ok(false);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
-    async fn told(first: &'static [u8]) -> (bool, Vec<u8>) {
-        let mut peeked = Peeked::new(first);
-        let is_http2 = is_http2(&mut peeked).await.expect("readable");
-        let mut all = Vec::new();
-        peeked.read_to_end(&mut all).await.expect("readable");
-        (is_http2, all)
+    async fn told(first: &[u8]) -> (bool, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a client");
+        client.write_all(first).await.expect("written");
+        drop(client);
+        let mut link = Link::new(Box::new(stream), BytesMut::new());
+        let is_http2 = is_http2(&mut link).await.expect("readable");
+        while poll_fn(|cx| link.poll_fill(cx)).await.expect("readable") {}
+        (is_http2, link.input.to_vec())
     }
 
     #[tokio::test]
     async fn only_the_whole_preface_means_http2_and_no_byte_is_lost() {
-        let cases: [(&'static [u8], bool); 5] = [
+        let cases: [(&[u8], bool); 5] = [
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest", true),
             (b"PRI * HTTP/2.0\r\n\r\nXX", false),
             (b"POST /v1/x HTTP/1.1\r\n\r\n", false),

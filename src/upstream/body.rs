@@ -2,178 +2,105 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::headers;
+use crate::wire::{BodyError, ClientBody};
 
-/// Where an upload stands. Written by whoever polls the body, read by whoever waits for an answer.
-#[derive(Debug)]
-pub struct Progress {
-    origin: Instant,
-    bytes: AtomicU64,
-    stage: AtomicU8,
-    since_ms: AtomicU64,
-}
+/// Body bytes that went up so far; outlives whoever sends them.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicU64>);
 
-/// The last thing that happened to an upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The client is expected to send more.
-    AwaitingClient,
-    /// The upstream is expected to take what was sent.
-    AwaitingUpstream,
-    /// All of it was handed over, or there was nothing to send.
-    Ended,
-    /// The client broke off.
-    Failed,
-}
-
-const STAGES: [Stage; 4] = [
-    Stage::AwaitingClient,
-    Stage::AwaitingUpstream,
-    Stage::Ended,
-    Stage::Failed,
-];
-
-impl Progress {
-    /// An upload that begins now.
-    pub fn new(now: Instant) -> Progress {
-        Progress {
-            origin: now,
-            bytes: AtomicU64::new(0),
-            stage: AtomicU8::new(Stage::AwaitingUpstream as u8),
-            since_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// Body bytes handed over so far.
+impl Sent {
+    /// So many bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 
-    /// What is being waited for.
-    pub fn stage(&self) -> Stage {
-        STAGES[usize::from(self.stage.load(Ordering::Acquire)) % STAGES.len()]
-    }
-
-    /// Since when.
-    pub fn since(&self) -> Instant {
-        self.origin + Duration::from_millis(self.since_ms.load(Ordering::Relaxed))
-    }
-
-    fn enter(&self, stage: Stage) {
-        let since = self.origin.elapsed().as_millis();
-        self.since_ms
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.stage.store(stage as u8, Ordering::Release);
+    fn add(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
 /// What goes up with a request.
-#[derive(Debug)]
 pub struct RequestBody {
     source: Source,
-    progress: Arc<Progress>,
+    sent: Sent,
 }
 
-#[derive(Debug)]
 enum Source {
-    Empty,
-    Whole(Option<Bytes>),
-    Client(Incoming),
+    Whole(Bytes),
+    Client(ClientBody),
 }
 
 impl RequestBody {
     /// The client's body as it comes in.
-    pub fn from_client(body: Incoming, progress: Arc<Progress>) -> RequestBody {
-        let source = if body.is_end_stream() {
-            progress.enter(Stage::Ended);
-            Source::Empty
-        } else {
-            Source::Client(body)
-        };
-        RequestBody { source, progress }
+    pub fn from_client(body: ClientBody, sent: Sent) -> RequestBody {
+        let source = Source::Client(body);
+        RequestBody { source, sent }
     }
 
     /// A body of the relay's own.
-    pub fn whole(bytes: Bytes, progress: Arc<Progress>) -> RequestBody {
-        let source = Source::Whole(Some(bytes));
-        RequestBody { source, progress }
+    pub fn whole(bytes: Bytes, sent: Sent) -> RequestBody {
+        let source = Source::Whole(bytes);
+        RequestBody { source, sent }
     }
 
-    /// No body.
-    pub fn empty(progress: Arc<Progress>) -> RequestBody {
-        progress.enter(Stage::Ended);
-        let source = Source::Empty;
-        RequestBody { source, progress }
+    /// What was read of it has to go first.
+    pub(super) fn pause(&mut self) {
+        if let Source::Client(body) = &mut self.source {
+            body.pause();
+        }
     }
 
-    pub(super) fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.progress)
-    }
-
-    fn handed_over(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let stage = if self.is_end_stream() {
-            Stage::Ended
-        } else {
-            Stage::AwaitingUpstream
-        };
-        self.progress.enter(stage);
+    fn poll_source(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.source {
+            Source::Client(body) => Pin::new(body).poll_frame(cx),
+            Source::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
+        }
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut frame = match &mut self.source {
-            Source::Empty => None,
-            Source::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Client(body) => {
-                let polled = Pin::new(body).poll_frame(cx);
-                if polled.is_pending() {
-                    self.progress.enter(Stage::AwaitingClient);
-                }
-                ready!(polled)
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let mut frame = ready!(body.poll_source(cx));
+        if let Some(Ok(frame)) = &mut frame {
+            body.sent.add(frame.data_ref().map_or(0, Bytes::len));
+            if let Some(trailers) = frame.trailers_mut() {
+                headers::strip_request_trailers(trailers);
             }
-        };
-        if let Some(Ok(frame)) = &mut frame
-            && let Some(trailers) = frame.trailers_mut()
-        {
-            headers::strip_request_trailers(trailers);
-        }
-        match &frame {
-            None => self.progress.enter(Stage::Ended),
-            Some(Err(_)) => self.progress.enter(Stage::Failed),
-            Some(Ok(frame)) => self.handed_over(frame.data_ref().map_or(0, Bytes::len)),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.source {
-            Source::Empty | Source::Whole(None) => true,
-            Source::Whole(Some(_)) => false,
+            Source::Whole(bytes) => bytes.is_empty(),
             Source::Client(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Empty | Source::Whole(None) => SizeHint::with_exact(0),
-            Source::Whole(Some(bytes)) => {
+            Source::Whole(bytes) => {
                 SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
             }
             Source::Client(body) => body.size_hint(),

@@ -1,20 +1,20 @@
 //! One new connection to the upstream: resolve, connect (through a proxy where one is set), TLS.
 
 use std::io;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV4, SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
@@ -22,34 +22,21 @@ use super::fault::{Fault, innermost};
 use super::resolve::Resolver;
 use super::tls;
 use crate::config;
+use crate::wire::Io;
 
-/// RFC 8305 section 5: how long the first address family may keep the second waiting.
+/// RFC 8305 section 5: how long one address may keep the next waiting.
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(300);
 /// Finds out about peers that vanished while a connection idles in the pool.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// A byte stream to the upstream, whatever lies under it.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// Makes connections to one upstream.
 pub(super) struct Dialer {
     target: Uri,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     proxy_tls: Option<TlsConnector>,
-    http: HttpConnector<Resolver>,
+    resolver: Resolver,
     proxies: Matcher,
     timeout: Duration,
-}
-
-/// What a new connection is made of.
-pub(super) enum Connection {
-    /// Straight and in clear: gateways in the operator's own network, tests.
-    Plain(TcpStream),
-    /// Straight and over TLS: the common case.
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-    /// Through a proxy.
-    Proxied(Box<dyn Io>),
 }
 
 impl Dialer {
@@ -79,44 +66,45 @@ impl Dialer {
                 .filter(|_| base.is_tls())
                 .map(|tls| (tls, server_name)),
             proxy_tls: connector,
-            http: http_connector(),
+            resolver: Resolver::default(),
             proxies,
             timeout: config.connect_timeout,
         })
     }
 
     /// Connects within the configured time.
-    pub(super) async fn dial(&self) -> Result<Connection, Fault> {
+    pub(super) async fn dial(&self) -> Result<Box<dyn Io>, Fault> {
         match tokio::time::timeout(self.timeout, self.connect()).await {
             Ok(connected) => connected,
             Err(_) => Err(Fault::ConnectTimeout),
         }
     }
 
-    async fn connect(&self) -> Result<Connection, Fault> {
+    async fn connect(&self) -> Result<Box<dyn Io>, Fault> {
         if let Some(proxy) = self.proxies.intercept(&self.target) {
             let tunnel = self.connect_through(&proxy).await?;
-            let stream: Box<dyn Io> = match &self.tls {
-                Some((tls, name)) => Box::new(handshake(tls, name.clone(), tunnel).await?),
-                None => tunnel,
+            return match &self.tls {
+                Some((tls, name)) => Ok(Box::new(handshake(tls, name.clone(), tunnel).await?)),
+                None => Ok(tunnel),
             };
-            return Ok(Connection::Proxied(stream));
         }
-        let stream = self.connect_tcp(self.target.clone()).await?;
+        let stream = self.connect_tcp(&self.target).await?;
         match &self.tls {
-            Some((tls, name)) => {
-                let stream = handshake(tls, name.clone(), stream).await?;
-                Ok(Connection::Tls(Box::new(stream)))
-            }
-            None => Ok(Connection::Plain(stream)),
+            Some((tls, name)) => Ok(Box::new(handshake(tls, name.clone(), stream).await?)),
+            None => Ok(Box::new(stream)),
         }
     }
 
-    async fn connect_tcp(&self, to: Uri) -> Result<TcpStream, Fault> {
-        let mut connector = self.http.clone();
-        match connector.call(to).await {
-            Ok(stream) => Ok(stream.into_inner()),
-            Err(error) => Err(Fault::connecting(&error)),
+    async fn connect_tcp(&self, to: &Uri) -> Result<TcpStream, Fault> {
+        let host = to.host().unwrap_or_default();
+        let addresses = self.resolver.resolve(host, port(to)).await;
+        let addresses = addresses.map_err(|error| Fault::Dns(error.to_string()))?;
+        match race(addresses).await {
+            Ok(stream) => Ok(stream),
+            Err(error) => {
+                self.resolver.doubt(host);
+                Err(Fault::Connect(error.to_string()))
+            }
         }
     }
 
@@ -161,7 +149,7 @@ impl Dialer {
             Fault::ConnectTimeout => Fault::ConnectTimeout,
             other => Fault::Proxy(other.to_string()),
         };
-        let stream = self.connect_tcp(with_port(at)).await.map_err(in_front)?;
+        let stream = self.connect_tcp(at).await.map_err(in_front)?;
         match (at.scheme_str(), &self.proxy_tls) {
             (Some("https"), Some(tls)) => {
                 let name = server_name(at.host().unwrap_or_default())
@@ -184,14 +172,41 @@ async fn handshake<S: Io>(
         .map_err(|error| Fault::Tls(innermost(&error)))
 }
 
-fn http_connector() -> HttpConnector<Resolver> {
-    let mut http = HttpConnector::new_with_resolver(Resolver);
-    http.enforce_http(false);
+/// The first of these that answers: one more is tried whenever one fails, or has kept the others
+/// waiting.
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut rest = addresses.into_iter();
+    let mut racing = JoinSet::new();
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    loop {
+        if let Some(address) = rest.next() {
+            racing.spawn(connect_to(address));
+        }
+        let wait = async {
+            match rest.len() {
+                0 => std::future::pending().await,
+                _ => tokio::time::sleep(HAPPY_EYEBALLS).await,
+            }
+        };
+        tokio::select! {
+            () = wait => {}
+            joined = racing.join_next() => match joined {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => last = error,
+                Some(Err(error)) => last = io::Error::other(error),
+                None => return Err(last),
+            },
+        }
+    }
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
     // Without it Nagle's algorithm and delayed acknowledgements add some 40 ms to an exchange.
-    http.set_nodelay(true);
-    http.set_happy_eyeballs_timeout(Some(HAPPY_EYEBALLS));
-    http.set_keepalive(Some(TCP_KEEPALIVE));
-    http
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
 }
 
 fn proxies(config: &config::Proxy) -> Matcher {
@@ -219,16 +234,19 @@ fn server_name(host: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(bare.to_owned()).with_context(|| format!("{bare} is not a host name"))
 }
 
-/// The same URI with its port spelled out: proxies need it, and connectors know two schemes only.
-fn with_port(uri: &Uri) -> Uri {
-    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
+fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(match uri.scheme_str() {
         Some("https") => 443,
         Some("socks5" | "socks5h" | "socks4" | "socks4a") => 1080,
         _ => 80,
-    });
+    })
+}
+
+/// The same URI with its port spelled out: proxies need it.
+fn with_port(uri: &Uri) -> Uri {
     let host = uri.host().unwrap_or_default();
     let scheme = uri.scheme_str().unwrap_or("http");
-    format!("{scheme}://{host}:{port}/")
+    format!("{scheme}://{host}:{}/", port(uri))
         .parse()
         .unwrap_or_else(|_| uri.clone())
 }
@@ -251,81 +269,55 @@ impl Service<Uri> for Once {
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Connection::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Connection::Proxied(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Connection::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Connection::Proxied(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Connection::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Connection::Proxied(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Connection::Plain(stream) => stream.is_write_vectored(),
-            Connection::Tls(stream) => stream.is_write_vectored(),
-            Connection::Proxied(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Connection::Proxied(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Connection::Proxied(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        (listener, address)
+    }
 
     #[tokio::test]
     async fn no_byte_to_the_upstream_waits_for_an_acknowledgement() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("a listener");
-        let address = listener.local_addr().expect("its address");
-        let to: Uri = format!("http://{address}/").parse().expect("a URI");
-        let stream = http_connector().call(to).await.expect("a connection");
-        assert!(stream.inner().nodelay().expect("an option"));
+        let (_listener, address) = listener().await;
+        let stream = race(vec![address]).await.expect("a connection");
+        assert!(stream.nodelay().expect("an option"));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_costs_nothing() {
+        let (gone, refuses) = listener().await;
+        drop(gone);
+        let (_listener, address) = listener().await;
+        let stream = race(vec![refuses, address]).await.expect("a connection");
+        assert_eq!(stream.peer_addr().expect("a peer"), address);
+        assert!(race(vec![refuses]).await.is_err());
+        assert!(race(Vec::new()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_stays_silent_costs_300_ms() {
+        // A listener whose queue is full answers no more.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        let any: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(&any.into()).expect("bound");
+        socket.listen(0).expect("listening");
+        let silent = socket.local_addr().expect("its address").as_socket();
+        let silent = silent.expect("an address");
+        let mut queued = JoinSet::new();
+        for _ in 0..4 {
+            queued.spawn(TcpStream::connect(silent));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (_listener, address) = listener().await;
+        let start = std::time::Instant::now();
+        let stream = race(vec![silent, address]).await.expect("a connection");
+        assert_eq!(stream.peer_addr().expect("a peer"), address);
+        assert!(start.elapsed() >= HAPPY_EYEBALLS);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
-use std::io;
 
 use crate::error::{Kind, Refusal};
+use crate::wire::BodyError;
 
 /// A failed attempt to get an answer from the upstream.
 #[derive(Debug)]
@@ -27,28 +27,8 @@ pub enum Fault {
     WriteTimeout,
     /// The connection closed, or what came over it is not HTTP.
     Broken(String),
-    /// The client's own body ended badly: nobody is left to hear of it.
-    ClientBody,
-}
-
-impl Fault {
-    /// Sorts an error of connecting by what its chain of causes holds.
-    pub(super) fn connecting(error: &(dyn Error + 'static)) -> Fault {
-        let mut cause = Some(error);
-        while let Some(current) = cause {
-            if current.is::<super::resolve::ResolveError>() {
-                return Fault::Dns(current.to_string());
-            }
-            if let Some(io) = current.downcast_ref::<io::Error>()
-                && let Some(inner) = io.get_ref()
-                && inner.is::<rustls::Error>()
-            {
-                return Fault::Tls(inner.to_string());
-            }
-            cause = current.source();
-        }
-        Fault::Connect(innermost(error))
-    }
+    /// The client's own body ended badly.
+    Client(BodyError),
 }
 
 /// The last cause of an error: the one that says what really happened.
@@ -72,7 +52,7 @@ impl Display for Fault {
             Fault::ReadTimeout => f.write_str("the upstream stayed silent too long"),
             Fault::WriteTimeout => f.write_str("the upstream stopped taking the request's body"),
             Fault::Broken(why) => write!(f, "the upstream broke off: {why}"),
-            Fault::ClientBody => f.write_str("the client's body ended badly"),
+            Fault::Client(error) => write!(f, "{error}"),
         }
     }
 }
@@ -92,7 +72,10 @@ impl From<&Fault> for Refusal {
             Fault::ReadTimeout => Refusal::new(Kind::UpstreamTimeout, "OpenAI stayed silent for longer than OPENAI_READ_TIMEOUT."),
             Fault::WriteTimeout => Refusal::new(Kind::UpstreamWriteTimeout, "OpenAI took no byte of the request for longer than OPENAI_WRITE_TIMEOUT."),
             Fault::Broken(_) => Refusal::new(Kind::UpstreamBroken, "OpenAI closed the connection before an answer, or sent something that is not HTTP."),
-            Fault::ClientBody => Refusal::new(Kind::Malformed, "The request's body could not be read to its end."),
+            Fault::Client(BodyError::Gone) => Refusal::new(Kind::Malformed, "The request's body could not be read to its end."),
+            Fault::Client(BodyError::Malformed(why)) => Refusal::new(Kind::Malformed, *why),
+            Fault::Client(BodyError::TooSlow) => Refusal::new(Kind::BodyTimeout, "The request's body came too slowly (BODY_TIMEOUT)."),
+            Fault::Client(BodyError::TooLarge) => Refusal::new(Kind::BodyTooLarge, "The request's body is larger than this relay allows (MAX_BODY_BYTES)."),
         }
     }
 }

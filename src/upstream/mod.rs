@@ -8,22 +8,26 @@ mod pool;
 mod reply;
 mod resolve;
 mod tls;
+mod upload;
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use body::{Progress, RequestBody, Stage};
+pub use body::{RequestBody, Sent};
 pub use fault::Fault;
 pub use reply::{Reply, ReplyBody};
 
 use crate::config;
+use crate::wire::ResponseHead;
 use dial::Dialer;
-use pool::{Lease, Pool};
+use pool::Pool;
+use reply::Exchange;
+use upload::Upload;
 
 /// Connections in use at once; past it a request waits `OPENAI_POOL_TIMEOUT`.
 const MAX_CONNECTIONS: usize = 8192;
@@ -38,12 +42,11 @@ pub enum Credential<'a> {
 }
 
 /// A request for the upstream.
-#[derive(Debug)]
 pub struct Outgoing<'a> {
     /// The method as sent.
     pub method: Method,
     /// Path and query, from `/v1/` on, as sent.
-    pub target: PathAndQuery,
+    pub target: &'a [u8],
     /// The client's headers; what must not travel is removed here.
     pub headers: HeaderMap,
     /// Whose credential.
@@ -90,27 +93,23 @@ impl Upstream {
     /// Sends a request and waits for the head of its answer. The request is sent again only if no
     /// byte of it had left.
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Reply, Fault> {
-        let mut request = self.prepare(outgoing)?;
-        let progress = request.body().progress();
+        let method = outgoing.method.clone();
+        let mut upload = self.prepare(outgoing)?;
         loop {
-            let mut lease = self.pool.lease().await?;
-            match self.exchange(&mut lease, request, &progress).await {
-                Ok(response) => {
-                    let mut reply = Reply::new(response, lease, progress, self.read_timeout);
-                    headers::strip_response(&mut reply.head.headers);
-                    self.localise(&mut reply);
-                    return Ok(reply);
+            let lease = self.pool.lease().await?;
+            let is_reused = lease.is_reused();
+            let mut exchange = Exchange::new(lease, upload, self.read_timeout);
+            match exchange.head(&method).await {
+                Ok(head) => return Ok(self.reply(exchange, head)),
+                Err(Fault::Broken(_)) if is_reused && !exchange.upload.has_left() => {
+                    upload = exchange.upload.anew();
                 }
-                Err(Unsent::Whole(untouched)) if lease.is_reused() => request = *untouched,
-                Err(Unsent::Whole(_)) => {
-                    return Err(Fault::Broken("closed before the request".to_owned()));
-                }
-                Err(Unsent::Failed(fault)) => return Err(fault),
+                Err(fault) => return Err(fault),
             }
         }
     }
 
-    fn prepare(&self, outgoing: Outgoing<'_>) -> Result<Request<RequestBody>, Fault> {
+    fn prepare(&self, outgoing: Outgoing<'_>) -> Result<Upload, Fault> {
         let authorization = match outgoing.credential {
             Credential::Server => self.authorization.clone(),
             Credential::Own(secret) => bearer(secret).ok(),
@@ -121,72 +120,37 @@ impl Upstream {
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization);
         }
-        let mut request = Request::new(outgoing.body);
-        *request.method_mut() = outgoing.method;
-        *request.uri_mut() = self.join(outgoing.target)?;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
-    /// Puts the base URL's path in front; the client's bytes stay as they are.
-    fn join(&self, target: PathAndQuery) -> Result<Uri, Fault> {
-        let target = if self.prefix.is_empty() {
-            target
-        } else {
-            PathAndQuery::try_from(format!("{}{target}", self.prefix))
-                .map_err(|error| Fault::Broken(error.to_string()))?
+        // The client's bytes stay as they are, behind the base URL's path.
+        let target = match self.prefix.as_str() {
+            "" => Cow::Borrowed(outgoing.target),
+            prefix => Cow::Owned([prefix.as_bytes(), outgoing.target].concat()),
         };
-        Ok(Uri::from(target))
+        Ok(Upload::new(
+            &outgoing.method,
+            &target,
+            headers,
+            outgoing.body,
+            self.write_timeout,
+        ))
     }
 
-    async fn exchange(
-        &self,
-        lease: &mut Lease,
-        request: Request<RequestBody>,
-        progress: &Progress,
-    ) -> Result<http::Response<hyper::body::Incoming>, Unsent> {
-        let Some(sender) = lease.sender() else {
-            return Err(Unsent::Whole(Box::new(request)));
-        };
-        let sent = Instant::now();
-        let mut answer = std::pin::pin!(sender.try_send_request(request));
-        let mut deadline = self.deadline(progress, sent);
-        loop {
-            match tokio::time::timeout_at(deadline.into(), answer.as_mut()).await {
-                Ok(Ok(response)) => return Ok(response),
-                Ok(Err(mut error)) => {
-                    return Err(match error.take_message() {
-                        Some(untouched) => Unsent::Whole(Box::new(untouched)),
-                        None => Unsent::Failed(broken(error.error(), progress)),
-                    });
-                }
-                Err(_) => {
-                    let next = self.deadline(progress, sent);
-                    if next <= Instant::now() {
-                        return Err(Unsent::Failed(overdue(progress)));
-                    }
-                    deadline = next;
-                }
-            }
+    fn reply(&self, exchange: Exchange, mut head: ResponseHead) -> Reply {
+        let mut headers = std::mem::take(&mut head.headers);
+        headers::strip_response(&mut headers);
+        if head.status == StatusCode::CREATED {
+            self.localise(&mut headers);
         }
-    }
-
-    /// When the upstream's silence becomes a fault, as things stand.
-    fn deadline(&self, progress: &Progress, sent: Instant) -> Instant {
-        match progress.stage() {
-            Stage::AwaitingUpstream => progress.since().max(sent) + self.write_timeout,
-            Stage::Ended | Stage::Failed => progress.since().max(sent) + self.read_timeout,
-            // The client's own slowness is not the upstream's fault.
-            Stage::AwaitingClient => Instant::now() + self.write_timeout,
+        let mut reply = Response::new(ReplyBody::new(exchange, &head));
+        *reply.status_mut() = head.status;
+        *reply.headers_mut() = headers;
+        if let Some(reason) = head.reason {
+            reply.extensions_mut().insert(reason);
         }
+        reply
     }
 
     /// Keeps the `Location` of a call usable through the relay: a path without the base's prefix.
-    fn localise(&self, reply: &mut Reply) {
-        if reply.head.status != http::StatusCode::CREATED {
-            return;
-        }
-        let headers = &mut reply.head.headers;
+    fn localise(&self, headers: &mut HeaderMap) {
         let location = headers
             .get(header::LOCATION)
             .and_then(|value| value.to_str().ok());
@@ -205,28 +169,6 @@ impl Upstream {
         };
         let path = path.strip_prefix(self.prefix.as_str())?;
         path.starts_with("/v1/").then(|| path.to_owned())
-    }
-}
-
-/// Why there is no answer.
-enum Unsent {
-    /// No byte of the request left: it may go again on another connection.
-    Whole(Box<Request<RequestBody>>),
-    /// It may have been seen.
-    Failed(Fault),
-}
-
-fn broken(error: &hyper::Error, progress: &Progress) -> Fault {
-    if progress.stage() == Stage::Failed {
-        return Fault::ClientBody;
-    }
-    Fault::Broken(fault::innermost(error))
-}
-
-fn overdue(progress: &Progress) -> Fault {
-    match progress.stage() {
-        Stage::AwaitingUpstream => Fault::WriteTimeout,
-        _ => Fault::ReadTimeout,
     }
 }
 

@@ -4,27 +4,21 @@
 //! stream, on separate connections none does. A connection comes back only when both bodies of
 //! its exchange have ended cleanly; dropped before that, it is closed at once.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
 use tokio_util::task::TaskTracker;
 
-use super::body::RequestBody;
 use super::dial::Dialer;
-use super::fault::{Fault, innermost};
-use crate::capped::CappedReads;
+use super::fault::Fault;
+use crate::wire::Link;
 
 /// How long a connection may idle: shorter than what OpenAI's edge and most gateways allow (60 s).
 const MAX_IDLE: Duration = Duration::from_secs(55);
 /// How often idle connections are looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
-/// Heads up to 64 KiB and 256 fields from the upstream.
-const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 256;
 
 /// Connections to one upstream.
 pub(super) struct Pool {
@@ -36,25 +30,13 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    connection: Connection,
+    link: Link,
     since: Instant,
-}
-
-/// One connection; its drop closes it.
-struct Connection {
-    sender: SendRequest<RequestBody>,
-    driver: AbortHandle,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 /// The use of one connection for one exchange; dropping it without `give_back` closes it.
 pub(super) struct Lease {
-    connection: Option<Connection>,
+    link: Link,
     pool: Weak<Pool>,
     is_reused: bool,
     _slot: OwnedSemaphorePermit,
@@ -77,12 +59,12 @@ impl Pool {
     /// An idle connection, or a new one.
     pub(super) async fn lease(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
-        let (connection, is_reused) = match self.take_idle() {
-            Some(connection) => (connection, true),
-            None => (self.connect().await?, false),
+        let (link, is_reused) = match self.take_idle() {
+            Some(link) => (link, true),
+            None => (Link::new(self.dialer.dial().await?, BytesMut::new()), false),
         };
         Ok(Lease {
-            connection: Some(connection),
+            link,
             pool: Arc::downgrade(self),
             is_reused,
             _slot: slot,
@@ -100,45 +82,32 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = idle
-            .iter()
-            .rposition(|idle| idle.connection.sender.is_ready())?;
-        Some(idle.remove(at).connection)
-    }
-
-    async fn connect(&self) -> Result<Connection, Fault> {
-        let stream = self.dialer.dial().await?;
-        let io = TokioIo::new(CappedReads::new(stream));
-        let (sender, driver) = http1::Builder::new()
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEAD)
-            .max_buf_size(MAX_HEAD + 1)
-            .handshake(io)
-            .await
-            .map_err(|error| Fault::Broken(innermost(&error)))?;
-        let task = self.tasks.spawn(async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(%error, "a connection to the upstream ended badly");
+    /// The one used last that is still alive: the kernel is asked, so that a connection whose end
+    /// has arrived is never used.
+    fn take_idle(&self) -> Option<Link> {
+        loop {
+            let idle = self.idle().pop()?;
+            if idle.link.is_quiet() {
+                return Some(idle.link);
             }
-        });
-        let driver = task.abort_handle();
-        Ok(Connection { sender, driver })
+        }
     }
 
-    fn put_idle(&self, connection: Connection) {
+    fn put_idle(&self, mut link: Link) {
+        link.shrink();
         let since = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle { connection, since });
+        self.idle().push(Idle { link, since });
     }
 
     fn drop_stale(&self) {
         let now = Instant::now();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|idle| {
-            !idle.connection.sender.is_closed() && now.duration_since(idle.since) < MAX_IDLE
-        });
+        let is_fresh =
+            |idle: &Idle| now.duration_since(idle.since) < MAX_IDLE && idle.link.is_quiet();
+        self.idle().retain(is_fresh);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,11 +123,9 @@ async fn sweep(pool: Weak<Pool>) {
 }
 
 impl Lease {
-    /// The request side of the connection.
-    pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
-        self.connection
-            .as_mut()
-            .map(|connection| &mut connection.sender)
+    /// The connection.
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.link
     }
 
     /// Whether the connection had served before, so that it may have died of old age.
@@ -167,11 +134,11 @@ impl Lease {
     }
 
     /// Returns the connection after both bodies have ended cleanly.
-    pub(super) fn give_back(mut self) {
-        if let (Some(connection), Some(pool)) = (self.connection.take(), self.pool.upgrade())
-            && !connection.sender.is_closed()
+    pub(super) fn give_back(self) {
+        if let Some(pool) = self.pool.upgrade()
+            && self.link.is_quiet()
         {
-            pool.put_idle(connection);
+            pool.put_idle(self.link);
         }
     }
 }

@@ -1,65 +1,163 @@
 //! The upstream's answer: its head, and a body that keeps the connection until its end.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::response::Parts;
+use http::{Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
 
-use super::body::{Progress, Stage};
-use super::fault::{Fault, innermost};
+use super::fault::Fault;
 use super::headers;
 use super::pool::Lease;
+use super::upload::Upload;
+use crate::wire::{Decoder, HeadError, Pace, Piece, ResponseHead, parse_response};
 
-/// An answer whose body has yet to come.
-pub struct Reply {
-    /// Status and headers, as far as the client may see them.
-    pub head: Parts,
-    /// The body.
-    pub body: ReplyBody,
+/// An answer whose body has yet to come: status and headers as far as the client may see them.
+pub type Reply = Response<ReplyBody>;
+
+/// One exchange over one connection, as long as something of it is on its way.
+pub(super) struct Exchange {
+    pub(super) lease: Lease,
+    pub(super) upload: Upload,
+    silence: Pace,
 }
 
-impl Reply {
-    pub(super) fn new(
-        response: http::Response<Incoming>,
-        lease: Lease,
-        progress: Arc<Progress>,
-        read_timeout: Duration,
-    ) -> Reply {
-        let (head, incoming) = response.into_parts();
-        let mut body = ReplyBody {
-            incoming,
-            lease: Some(lease),
-            progress,
-            silence: Silence::new(read_timeout),
-        };
-        if body.incoming.is_end_stream() {
-            body.release();
+impl Exchange {
+    pub(super) fn new(lease: Lease, upload: Upload, read_timeout: Duration) -> Exchange {
+        Exchange {
+            lease,
+            upload,
+            silence: Pace::of_silence(read_timeout),
         }
-        Reply { head, body }
     }
+
+    /// Sends, and waits for the head of the answer.
+    pub(super) async fn head(&mut self, method: &Method) -> Result<ResponseHead, Fault> {
+        let mut scanned = 0;
+        poll_fn(|cx| self.poll_head(cx, method, &mut scanned)).await
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+        scanned: &mut usize,
+    ) -> Poll<Result<ResponseHead, Fault>> {
+        self.upload.poll(cx, self.lease.link())?;
+        loop {
+            let link = self.lease.link();
+            match parse_response(&mut link.input, scanned, method) {
+                // 100, 102 and 103 are between neighbours.
+                Ok(Some(head)) if head.status.is_informational() => {
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                        let why = "it switches protocols unasked".to_owned();
+                        return Poll::Ready(Err(Fault::Broken(why)));
+                    }
+                    continue;
+                }
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(not_http(error))),
+            }
+            match link.poll_fill(cx) {
+                Poll::Ready(Ok(true)) => self.silence.came(1),
+                Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.closed())),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Fault::Broken(error.to_string())));
+                }
+                Poll::Pending => return self.poll_silence(cx).map(Err),
+            }
+        }
+    }
+
+    /// Nothing came. While the client still sends, that is what was to be expected.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if !self.upload.is_over() {
+            return Poll::Pending;
+        }
+        self.silence.poll_too_slow(cx).map(|()| Fault::ReadTimeout)
+    }
+
+    fn closed(&self) -> Fault {
+        let why = self.upload.breakage().unwrap_or("closed without an answer");
+        Fault::Broken(why.to_owned())
+    }
+}
+
+fn not_http(error: HeadError) -> Fault {
+    Fault::Broken(match error {
+        HeadError::TooLarge => "the head of its answer is too large".to_owned(),
+        HeadError::Malformed(why) => format!("its answer is not HTTP: {why}"),
+        HeadError::Version => "its answer is not HTTP/1.1".to_owned(),
+    })
 }
 
 /// The answer's bytes as they come. Its end gives the connection back, its drop closes it.
 pub struct ReplyBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
-    progress: Arc<Progress>,
-    silence: Silence,
+    exchange: Option<Exchange>,
+    decoder: Decoder,
+    keep_alive: bool,
 }
 
 impl ReplyBody {
+    pub(super) fn new(exchange: Exchange, head: &ResponseHead) -> ReplyBody {
+        let mut body = ReplyBody {
+            exchange: Some(exchange),
+            decoder: Decoder::new(head.framing),
+            keep_alive: head.keep_alive,
+        };
+        body.release_at_end();
+        body
+    }
+
+    /// Lets the request's body go on while nobody takes more of the answer.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(exchange) = &mut self.exchange {
+            // What goes wrong shows when the answer is read on.
+            let _ = exchange.upload.poll(cx, exchange.lease.link());
+        }
+    }
+
     /// The connection may serve again, unless the request's body is still on its way.
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take()
-            && self.progress.stage() == Stage::Ended
+    fn release_at_end(&mut self) {
+        if self.decoder.is_ended()
+            && let Some(exchange) = self.exchange.take()
+            && self.keep_alive
+            && exchange.upload.is_done()
         {
-            lease.give_back();
+            exchange.lease.give_back();
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, Fault>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Ready(Ok(Piece::End));
+        };
+        exchange.upload.poll(cx, exchange.lease.link())?;
+        loop {
+            let link = exchange.lease.link();
+            let piece = self.decoder.decode(&mut link.input);
+            match piece.map_err(|why| Fault::Broken(why.to_owned()))? {
+                Piece::Starved => {}
+                piece => return Poll::Ready(Ok(piece)),
+            }
+            match link.poll_fill(cx) {
+                Poll::Ready(Ok(true)) => exchange.silence.came(1),
+                Poll::Ready(Ok(false)) if self.decoder.end_of_stream() => {
+                    return Poll::Ready(Ok(Piece::End));
+                }
+                Poll::Ready(Ok(false)) => {
+                    let why = "closed in the middle of its answer".to_owned();
+                    return Poll::Ready(Err(Fault::Broken(why)));
+                }
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Fault::Broken(error.to_string())));
+                }
+                Poll::Pending => return exchange.poll_silence(cx).map(Err),
+            }
         }
     }
 }
@@ -69,82 +167,35 @@ impl Body for ReplyBody {
     type Error = Fault;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Pending => match self.silence.poll_too_long(cx) {
-                Poll::Ready(()) => {
-                    self.lease = None;
-                    Poll::Ready(Some(Err(Fault::ReadTimeout)))
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            Poll::Ready(None) => {
-                self.release();
-                Poll::Ready(None)
+        let body = self.get_mut();
+        let piece = ready!(body.poll_piece(cx));
+        let frame = match piece {
+            Ok(Piece::Data(bytes)) => Some(Ok(Frame::data(bytes))),
+            Ok(Piece::Trailers(mut trailers)) => {
+                headers::strip_response_trailers(&mut trailers);
+                Some(Ok(Frame::trailers(trailers)))
             }
-            Poll::Ready(Some(Ok(mut frame))) => {
-                self.silence.end();
-                if let Some(trailers) = frame.trailers_mut() {
-                    headers::strip_response_trailers(trailers);
-                }
-                if self.incoming.is_end_stream() {
-                    self.release();
-                }
-                Poll::Ready(Some(Ok(frame)))
+            Ok(Piece::End) => None,
+            // Filled above, or an error: a cut answer never looks like its end.
+            Ok(Piece::Starved) => Some(Err(Fault::Broken("cut".to_owned()))),
+            Err(fault) => {
+                body.exchange = None;
+                Some(Err(fault))
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(Fault::Broken(innermost(&error)))))
-            }
-        }
+        };
+        body.release_at_end();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.decoder.is_ended()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-/// Measures how long nothing has come. Re-arms its timer only when it fires, not per chunk.
-struct Silence {
-    limit: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Silence {
-    fn new(limit: Duration) -> Silence {
-        Silence {
-            limit,
-            since: None,
-            timer: None,
-        }
-    }
-
-    fn end(&mut self) {
-        self.since = None;
-    }
-
-    fn poll_too_long(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        let deadline = *self.since.get_or_insert(now) + self.limit;
-        let limit = self.limit;
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        loop {
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if deadline <= Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
+        let exact = self.decoder.remaining();
+        exact.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -151,3 +151,9 @@ async fn connect_and_trace_are_405_and_never_go_up() {
     assert!(upstream.received().is_empty());
     assert_eq!(upstream.connections(), 0);
 }
+#[tokio::test]
+async fn a_fragment_never_vanishes_silently() {
+    for target in ["/v1/x#f", "/v1/x?a=b#c", "/v1/x?a=b#/../d"] {
+        check_refused_or_verbatim(target.as_bytes()).await;
+    }
+}

@@ -1,0 +1,279 @@
+//! One client connection over HTTP/1.1: request after request, each with its own ending.
+//!
+//! All of an exchange runs in the connection's own task, the way to the upstream included: nothing
+//! is handed between tasks, and dropping the task drops everything.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Method, Request, Response, Uri, Version, header};
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::Limits;
+use super::answer::{Answering, Ending};
+use crate::edge::{Body, Edge};
+use crate::error::{Kind, Refusal};
+use crate::fields;
+use crate::wire::{
+    ClientBody, Decoder, Framing, HeadError, Inbound, Link, Pace, RequestHead, Target,
+    parse_request,
+};
+
+/// Read ahead of an exchange that has not ended, in bytes.
+const READ_AHEAD: usize = 16 * 1024;
+/// How often the kernel is asked about a client whose bytes nobody wants yet.
+const WATCH_EVERY: Duration = Duration::from_millis(250);
+/// How long and how far a refused upload is read, so that its client gets to see the refusal.
+const LINGER: Duration = Duration::from_secs(5);
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// A connection that speaks HTTP/1.1.
+pub(super) struct Connection<'a> {
+    pub(super) inbound: Arc<Mutex<Inbound>>,
+    pub(super) limits: &'a Limits,
+    pub(super) closing: &'a CancellationToken,
+    edge: &'a Edge,
+    peer: SocketAddr,
+    watch: Option<Pin<Box<Sleep>>>,
+    /// Began while the relay was closing: it gets one answer, so that `/health` has one to the end.
+    is_late: bool,
+}
+
+/// What came instead of a head.
+enum NoHead {
+    /// Nothing that wants an answer.
+    Silence,
+    /// Something that is none.
+    Refused(Refusal),
+}
+
+impl<'a> Connection<'a> {
+    pub(super) fn new(
+        link: Link,
+        peer: SocketAddr,
+        edge: &'a Edge,
+        limits: &'a Limits,
+        closing: &'a CancellationToken,
+    ) -> Connection<'a> {
+        Connection {
+            inbound: Inbound::new(link),
+            limits,
+            closing,
+            edge,
+            peer,
+            watch: None,
+            is_late: closing.is_cancelled(),
+        }
+    }
+
+    /// Serves to the end.
+    pub(super) async fn serve(mut self) {
+        let mut patience = self.limits.head_timeout;
+        loop {
+            let ending = match self.head(patience).await {
+                Ok(head) => self.exchange(head).await,
+                Err(NoHead::Refused(refusal)) => self.refuse(refusal).await,
+                Err(NoHead::Silence) => return,
+            };
+            match ending {
+                Ending::Kept => patience = self.limits.keep_alive_timeout,
+                Ending::Closed => return self.linger().await,
+                Ending::Cut => {
+                    Inbound::lock(&self.inbound).link.reset_on_close();
+                    return;
+                }
+                Ending::Gone => return,
+            }
+        }
+    }
+
+    /// The next head. Its first byte may take `patience`, the rest the time that heads have.
+    async fn head(&mut self, patience: Duration) -> Result<RequestHead, NoHead> {
+        let mut scanned = 0;
+        if Inbound::lock(&self.inbound).link.input.is_empty() {
+            let first = tokio::time::timeout(patience, self.more());
+            let came = tokio::select! {
+                came = first => came.unwrap_or(false),
+                () = self.closing.cancelled(), if !self.is_late => false,
+            };
+            if !came {
+                return Err(NoHead::Silence);
+            }
+        }
+        let rest = async {
+            loop {
+                let parsed = {
+                    let mut inbound = Inbound::lock(&self.inbound);
+                    parse_request(&mut inbound.link.input, &mut scanned)
+                };
+                match parsed {
+                    Ok(Some(head)) => return Ok(head),
+                    Ok(None) if self.more().await => {}
+                    Ok(None) => return Err(NoHead::Silence),
+                    Err(error) => return Err(NoHead::Refused(explain(error))),
+                }
+            }
+        };
+        match tokio::time::timeout(self.limits.head_timeout, rest).await {
+            Ok(head) => head,
+            Err(_) => Err(NoHead::Refused(Refusal::new(
+                Kind::HeadTimeout,
+                "The head of the request did not arrive in time.",
+            ))),
+        }
+    }
+
+    /// Reads; whether anything came.
+    async fn more(&self) -> bool {
+        let filled = poll_fn(|cx| Inbound::lock(&self.inbound).link.poll_fill(cx)).await;
+        filled.unwrap_or(false)
+    }
+
+    /// From the head of a request to the last byte of its answer.
+    async fn exchange(&mut self, head: RequestHead) -> Ending {
+        let wishes = Wishes::of(&head);
+        let expects = head.version == Version::HTTP_11
+            && fields::lists(&head.headers, &header::EXPECT, "100-continue");
+        let has_body = head.framing != Framing::Length(0);
+        Inbound::lock(&self.inbound).begin(Decoder::new(head.framing), expects && has_body);
+        let pace = Pace::of_progress(self.limits.body_timeout);
+        let body = ClientBody::http1(&self.inbound, pace, self.limits.max_body_bytes);
+        let (target, request) = into_request(head, body);
+        let edge = self.edge;
+        let mut answering = Box::pin(edge.dispatch(self.peer.ip(), target, request));
+        let answer = poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx)));
+            match polled {
+                Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+                Ok(Poll::Pending) => self.poll_gone(cx).map(|()| None),
+                Err(_) => Poll::Ready(Some(edge.refuse(self.peer.ip(), Refusal::panicked()))),
+            }
+        })
+        .await;
+        drop(answering);
+        match answer {
+            Some(response) => self.answer(response, wishes).await,
+            None => Ending::Gone,
+        }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal) -> Ending {
+        let response = self.edge.refuse(self.peer.ip(), refusal);
+        self.answer(response, Wishes::none()).await
+    }
+
+    async fn answer(&mut self, response: Response<Body>, wishes: Wishes) -> Ending {
+        let mut answering = Answering::new(self, response, wishes);
+        poll_fn(|cx| answering.poll(self, cx)).await
+    }
+
+    /// Ready when the client has left. Reads ahead to find out, within bounds.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inbound = Inbound::lock(&self.inbound);
+        while inbound.link.input.len() < READ_AHEAD {
+            match ready!(inbound.link.poll_fill(cx)) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        // Behind bytes that nobody reads yet only the kernel sees the end.
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WATCH_EVERY)));
+        while watch.as_mut().poll(cx).is_ready() {
+            if inbound.link.is_closed() {
+                return Poll::Ready(());
+            }
+            watch
+                .as_mut()
+                .reset(tokio::time::Instant::now() + WATCH_EVERY);
+        }
+        Poll::Pending
+    }
+
+    /// Closes without tearing the answer out of the client's hands: a close with bytes unread is
+    /// a reset, which may overtake what was written (RFC 9112 section 9.6).
+    async fn linger(self) {
+        let draining = async {
+            let is_done = poll_fn(|cx| {
+                let mut inbound = Inbound::lock(&self.inbound);
+                Pin::new(inbound.link.io()).poll_shutdown(cx)
+            });
+            if is_done.await.is_err() {
+                return;
+            }
+            let mut left = LINGER_BYTES;
+            while self.more().await {
+                let mut inbound = Inbound::lock(&self.inbound);
+                left = left.saturating_sub(inbound.link.input.len());
+                inbound.link.input.clear();
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, draining).await;
+    }
+}
+
+/// What a client can take, and wants after its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wishes {
+    pub(super) is_head: bool,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    pub(super) trailers: bool,
+}
+
+impl Wishes {
+    fn of(head: &RequestHead) -> Wishes {
+        Wishes {
+            is_head: head.method == Method::HEAD,
+            version: head.version,
+            keep_alive: head.keep_alive,
+            trailers: fields::lists(&head.headers, &header::TE, "trailers"),
+        }
+    }
+
+    /// Of a client whose head could not be read.
+    fn none() -> Wishes {
+        Wishes {
+            is_head: false,
+            version: Version::HTTP_11,
+            keep_alive: false,
+            trailers: false,
+        }
+    }
+}
+
+/// The control routes need a URI; what is relayed goes up as the target.
+fn into_request(head: RequestHead, body: ClientBody) -> (Target, Request<ClientBody>) {
+    let target = Target::new(head.target);
+    let uri = Uri::try_from(target.as_bytes()).or_else(|_| Uri::try_from(target.path()));
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = uri.unwrap_or_default();
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers;
+    (target, request)
+}
+
+fn explain(error: HeadError) -> Refusal {
+    match error {
+        HeadError::TooLarge => Refusal::new(
+            Kind::HeadTooLarge,
+            "The head of the request is larger than 64 KiB or has more than 256 fields.",
+        ),
+        HeadError::Malformed(reason) => Refusal::new(Kind::Malformed, reason),
+        HeadError::Version => Refusal::new(
+            Kind::Malformed,
+            "The relay speaks HTTP/1.1, HTTP/1.0 and HTTP/2.",
+        ),
+    }
+}

@@ -1,0 +1,194 @@
+//! One client connection over HTTP/2, which is hyper's.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::Request;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::Limits;
+use crate::edge::{Body, Edge};
+use crate::wire::{ClientBody, Io, Link, Pace, Target};
+
+/// HTTP/2 limits (those of Envoy's edge guide and hyper's own).
+const H2_STREAMS: u32 = 100;
+const H2_STREAM_WINDOW: u32 = 64 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const H2_HEADER_LIST: u32 = 16 * 1024;
+const H2_SEND_BUFFER: usize = 64 * 1024;
+const H2_PENDING_RESETS: usize = 20;
+const H2_LOCAL_RESETS: usize = 256;
+/// Finds out about clients that vanished.
+const H2_PING_EVERY: Duration = Duration::from_secs(30);
+const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long what came before a break has to reach the client: a reset forgets what waits.
+const BEFORE_RESET: Duration = Duration::from_millis(50);
+
+/// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
+pub(super) async fn serve(
+    link: Link,
+    peer: SocketAddr,
+    edge: Arc<Edge>,
+    limits: Arc<Limits>,
+    closing: CancellationToken,
+) -> hyper::Result<()> {
+    let io = Rewound::new(link);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (edge, limits) = (Arc::clone(&edge), Arc::clone(&limits));
+        async move {
+            let target = request
+                .uri()
+                .path_and_query()
+                .map_or("", |target| target.as_str());
+            let target = Target::new(Bytes::copy_from_slice(target.as_bytes()));
+            let request = request.map(|body| {
+                let pace = Pace::of_progress(limits.body_timeout);
+                ClientBody::http2(body, pace, limits.max_body_bytes)
+            });
+            let response = edge.dispatch(peer.ip(), target, request).await;
+            Ok::<_, Infallible>(response.map(Breakable::new))
+        }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_header_list_size(H2_HEADER_LIST)
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .max_pending_accept_reset_streams(H2_PENDING_RESETS)
+        .max_local_error_reset_streams(H2_LOCAL_RESETS)
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_TIMEOUT)
+        .auto_date_header(false);
+    let is_late = closing.is_cancelled();
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = closing.cancelled(), if !is_late => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// A stream whose first bytes were read already.
+struct Rewound {
+    first: Bytes,
+    io: Box<dyn Io>,
+}
+
+impl Rewound {
+    fn new(link: Link) -> Rewound {
+        let (io, first) = link.into_parts();
+        let first = first.freeze();
+        Rewound { first, io }
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let length = buf.remaining().min(self.first.len());
+        buf.put_slice(&self.first[..length]);
+        self.first.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A body whose break waits a moment, so that what came before it arrives.
+struct Breakable {
+    body: Body,
+    broken: Option<(Pin<Box<Sleep>>, BoxError)>,
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+impl Breakable {
+    fn new(body: Body) -> Breakable {
+        Breakable { body, broken: None }
+    }
+}
+
+impl http_body::Body for Breakable {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.broken.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    let moment = Box::pin(tokio::time::sleep(BEFORE_RESET));
+                    self.broken = Some((moment, error));
+                }
+                frame => return Poll::Ready(frame),
+            }
+        }
+        if let Some((moment, _)) = &mut self.broken {
+            ready!(moment.as_mut().poll(cx));
+        }
+        Poll::Ready(self.broken.take().map(|(_, error)| Err(error)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.broken.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,318 @@
+//! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use hyper::ext::ReasonPhrase;
+
+use super::framing::Framing;
+use crate::fields;
+
+/// The longest head, in bytes, its first line included.
+pub const MAX_HEAD: usize = 64 * 1024;
+/// The most fields in a head.
+pub const MAX_FIELDS: usize = 256;
+/// Empty lines before a request that are forgiven (RFC 9112 section 2.2).
+const MAX_EMPTY_LINES: usize = 4;
+
+/// Why a head is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// More than 64 KiB, or more than 256 fields.
+    TooLarge,
+    /// Breaks the grammar, or could be read in two ways.
+    Malformed(&'static str),
+    /// Neither HTTP/1.1 nor HTTP/1.0.
+    Version,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// As sent.
+    pub method: Method,
+    /// As sent; any form, any byte that the grammar of a line allows.
+    pub target: Bytes,
+    /// 1.0 or 1.1.
+    pub version: Version,
+    /// Names in lower case, values as sent.
+    pub headers: HeaderMap,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// Whether the client keeps the connection.
+    pub keep_alive: bool,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// As sent.
+    pub status: StatusCode,
+    /// Where it differs from the status's usual one.
+    pub reason: Option<ReasonPhrase>,
+    /// Names in lower case, values as sent.
+    pub headers: HeaderMap,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// Whether the connection may serve again.
+    pub keep_alive: bool,
+}
+
+/// Takes a request head off the buffer. `scanned` is where the last call stopped looking; it starts
+/// at 0 for each head. `None`: more bytes are needed.
+pub fn parse_request(
+    buffer: &mut BytesMut,
+    scanned: &mut usize,
+) -> Result<Option<RequestHead>, HeadError> {
+    skip_empty_lines(buffer, scanned)?;
+    let Some(bytes) = take_head(buffer, scanned)? else {
+        return Ok(None);
+    };
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    match parsed.parse(&bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("The head is cut.")),
+        Err(error) => return Err(explain(error)),
+    }
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        return Err(HeadError::Malformed("The request line is not one."));
+    };
+    check_request_line(&bytes, method, target)?;
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| HeadError::Malformed("The method is not one."))?;
+    let target = bytes.slice_ref(target.as_bytes());
+    let version = match parsed.version {
+        Some(1) => Version::HTTP_11,
+        _ => Version::HTTP_10,
+    };
+    let headers = collect(&bytes, parsed.headers)?;
+    let framing = request_framing(version, &headers)?;
+    let keep_alive =
+        version == Version::HTTP_11 && !fields::lists(&headers, &header::CONNECTION, "close");
+    Ok(Some(RequestHead {
+        method,
+        target,
+        version,
+        headers,
+        framing,
+        keep_alive,
+    }))
+}
+
+/// Takes the head of an answer to `method` off the buffer; otherwise as [`parse_request`].
+pub fn parse_response(
+    buffer: &mut BytesMut,
+    scanned: &mut usize,
+    method: &Method,
+) -> Result<Option<ResponseHead>, HeadError> {
+    let Some(bytes) = take_head(buffer, scanned)? else {
+        return Ok(None);
+    };
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    match parsed.parse(&bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("its head is cut")),
+        Err(error) => return Err(explain(error)),
+    }
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(HeadError::Malformed("its status is not one"))?;
+    let reason = parsed
+        .reason
+        .filter(|reason| status.canonical_reason() != Some(reason))
+        .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
+    let headers = collect(&bytes, parsed.headers)?;
+    let framing = response_framing(status, method, &headers)?;
+    let keep_alive = parsed.version == Some(1)
+        && framing != Framing::UntilClose
+        && !fields::lists(&headers, &header::CONNECTION, "close");
+    Ok(Some(ResponseHead {
+        status,
+        reason,
+        headers,
+        framing,
+        keep_alive,
+    }))
+}
+
+/// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
+fn take_head(buffer: &mut BytesMut, scanned: &mut usize) -> Result<Option<Bytes>, HeadError> {
+    while let Some(found) = memchr::memchr(b'\n', &buffer[*scanned..]) {
+        let at = *scanned + found;
+        if at == 0 || buffer[at - 1] != b'\r' {
+            return Err(HeadError::Malformed(
+                "A line ends without a carriage return.",
+            ));
+        }
+        let is_empty_line = at == 1 || (at >= 3 && buffer[at - 2] == b'\n');
+        *scanned = at + 1;
+        if is_empty_line {
+            if at >= MAX_HEAD {
+                return Err(HeadError::TooLarge);
+            }
+            *scanned = 0;
+            return Ok(Some(buffer.split_to(at + 1).freeze()));
+        }
+    }
+    *scanned = buffer.len();
+    if buffer.len() >= MAX_HEAD {
+        return Err(HeadError::TooLarge);
+    }
+    Ok(None)
+}
+
+fn skip_empty_lines(buffer: &mut BytesMut, scanned: &mut usize) -> Result<(), HeadError> {
+    let mut skipped = 0;
+    while *scanned <= 2 && buffer.starts_with(b"\r\n") {
+        let _ = buffer.split_to(2);
+        *scanned = 0;
+        skipped += 1;
+        if skipped > MAX_EMPTY_LINES {
+            return Err(HeadError::Malformed("The request begins with empty lines."));
+        }
+    }
+    Ok(())
+}
+
+/// One space on either side of the target: httparse forgives more.
+fn check_request_line(bytes: &Bytes, method: &str, target: &str) -> Result<(), HeadError> {
+    let rest = bytes
+        .strip_prefix(method.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b" "))
+        .and_then(|rest| rest.strip_prefix(target.as_bytes()));
+    let is_plain = rest.is_some_and(|rest| {
+        rest.starts_with(b" HTTP/1.1\r\n") || rest.starts_with(b" HTTP/1.0\r\n")
+    });
+    if is_plain && !target.is_empty() {
+        return Ok(());
+    }
+    Err(HeadError::Malformed("The request line is not one."))
+}
+
+fn explain(error: httparse::Error) -> HeadError {
+    match error {
+        httparse::Error::TooManyHeaders => HeadError::TooLarge,
+        httparse::Error::Version => HeadError::Version,
+        httparse::Error::HeaderName => HeadError::Malformed("The name of a header is not one."),
+        httparse::Error::HeaderValue => {
+            HeadError::Malformed("The value of a header holds a control character.")
+        }
+        _ => HeadError::Malformed("The head is not HTTP."),
+    }
+}
+
+fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(parsed.len());
+    for field in parsed {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| HeadError::Malformed("The name of a header is not one."))?;
+        let value = match field.value.trim_ascii() {
+            b"" => HeaderValue::from_static(""),
+            value => HeaderValue::from_maybe_shared(bytes.slice_ref(value))
+                .map_err(|_| HeadError::Malformed("The value of a header is not one."))?,
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// RFC 9112 section 6.3, with every ambiguous case refused.
+fn request_framing(version: Version, headers: &HeaderMap) -> Result<Framing, HeadError> {
+    let length = content_length(headers)?;
+    match (is_chunked(headers)?, length) {
+        (true, Some(_)) => Err(HeadError::Malformed(
+            "Content-Length and Transfer-Encoding exclude each other.",
+        )),
+        (true, None) if version == Version::HTTP_10 => {
+            Err(HeadError::Malformed("HTTP/1.0 has no Transfer-Encoding."))
+        }
+        (true, None) => Ok(Framing::Chunked),
+        (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
+    }
+}
+
+fn response_framing(
+    status: StatusCode,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Framing, HeadError> {
+    let length = content_length(headers)?;
+    let chunked = is_chunked(headers)?;
+    if *method == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 304)
+    {
+        return Ok(Framing::Length(0));
+    }
+    match (chunked, length) {
+        (true, Some(_)) => Err(HeadError::Malformed("its body has two lengths")),
+        (true, None) => Ok(Framing::Chunked),
+        (false, Some(length)) => Ok(Framing::Length(length)),
+        (false, None) => Ok(Framing::UntilClose),
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
+    let wrong = HeadError::Malformed("Content-Length must be one number.");
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let digits = value.as_bytes();
+            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                return Err(wrong);
+            }
+            let text = value.to_str().map_err(|_| wrong)?;
+            text.parse().map(Some).map_err(|_| wrong)
+        }
+        _ => Err(wrong),
+    }
+}
+
+/// `chunked`, once, or nothing: every other list has been used to smuggle requests.
+fn is_chunked(headers: &HeaderMap) -> Result<bool, HeadError> {
+    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(false),
+        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(HeadError::Malformed(
+            "Transfer-Encoding must be exactly `chunked`.",
+        )),
+    }
+}
+
+/// Writes the head of a request, empty line included.
+pub fn write_request(out: &mut BytesMut, method: &Method, target: &[u8], headers: &HeaderMap) {
+    out.put_slice(method.as_str().as_bytes());
+    out.put_u8(b' ');
+    out.put_slice(target);
+    out.put_slice(b" HTTP/1.1\r\n");
+    write_fields(out, headers);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes the head of an answer without its last, empty line, so that framing can follow.
+pub fn write_response(
+    out: &mut BytesMut,
+    status: StatusCode,
+    reason: Option<&ReasonPhrase>,
+    headers: &HeaderMap,
+) {
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    match reason {
+        Some(reason) => out.put_slice(reason.as_bytes()),
+        None => out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
+    }
+    out.put_slice(b"\r\n");
+    write_fields(out, headers);
+}
+
+/// Writes fields, a line each.
+pub(super) fn write_fields(out: &mut BytesMut, headers: &HeaderMap) {
+    for (name, value) in headers {
+        out.put_slice(name.as_str().as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+}

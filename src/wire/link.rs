@@ -1,0 +1,131 @@
+//! A byte stream to a peer with what was read ahead. No buffer is held while it idles.
+
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::net::TcpStream;
+use tokio_rustls::client;
+use tokio_util::io::poll_read_buf;
+
+/// What one read takes at most, in bytes; a head may take more by several reads.
+const READ: usize = 16 * 1024;
+/// Less room than this in the buffer is not worth a read.
+const MIN_ROOM: usize = 2 * 1024;
+
+/// A byte stream, whatever lies above its socket.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
+    /// The socket at the bottom.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Io for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl<S: Io> Io for client::TlsStream<S> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0.socket()
+    }
+}
+
+impl Io for Box<dyn Io> {
+    fn socket(&self) -> &TcpStream {
+        self.as_ref().socket()
+    }
+}
+
+/// One connection.
+pub struct Link {
+    io: Box<dyn Io>,
+    /// What was read and not used yet.
+    pub input: BytesMut,
+    has_ended: bool,
+}
+
+impl Link {
+    /// A link over this stream; `input` was read from it already.
+    pub fn new(io: Box<dyn Io>, input: BytesMut) -> Link {
+        Link {
+            io,
+            input,
+            has_ended: false,
+        }
+    }
+
+    /// The stream, to write to.
+    pub fn io(&mut self) -> &mut dyn Io {
+        self.io.as_mut()
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.has_ended {
+            return Poll::Ready(Ok(false));
+        }
+        if self.input.capacity() - self.input.len() < MIN_ROOM {
+            self.input.reserve(READ);
+        }
+        let read = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
+        if read.is_pending() {
+            self.shrink();
+        }
+        let read = ready!(read)?;
+        self.has_ended = read == 0;
+        Poll::Ready(Ok(read > 0))
+    }
+
+    /// Gives the buffer back while there is nothing in it.
+    pub fn shrink(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+
+    /// Whether the peer has closed its side, as far as the kernel has told; data may lie before it.
+    pub fn is_closed(&self) -> bool {
+        if self.has_ended {
+            return true;
+        }
+        let mut ready = std::pin::pin!(self.io.socket().ready(Interest::READABLE));
+        let mut cx = Context::from_waker(Waker::noop());
+        match Future::poll(ready.as_mut(), &mut cx) {
+            Poll::Ready(Ok(ready)) => ready.is_read_closed(),
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+
+    /// Whether an idle connection may serve again: open, and with nothing to say.
+    pub fn is_quiet(&self) -> bool {
+        if self.has_ended || !self.input.is_empty() {
+            return false;
+        }
+        // The kernel knows before the runtime does.
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self.io.socket()).peek(&mut byte) {
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+            Ok(0) => false,
+            // Mostly a 408 and the end of a connection that idled too long.
+            Ok(_) => false,
+        }
+    }
+
+    /// Makes the coming close a reset, so that a cut answer cannot look whole.
+    pub fn reset_on_close(&self) {
+        let _ = SockRef::from(self.io.socket()).set_linger(Some(Duration::ZERO));
+    }
+
+    /// Takes the link apart: the stream, and what was read ahead.
+    pub fn into_parts(self) -> (Box<dyn Io>, BytesMut) {
+        (self.io, self.input)
+    }
+}

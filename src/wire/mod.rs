@@ -1,0 +1,22 @@
+//! HTTP/1.1 on the wire (RFC 9112), the same for either end: heads, the framing of bodies, links
+//! that carry both, and the pace that a peer must keep. Knows nothing of what travels, or why.
+
+mod body;
+mod chunked;
+mod framing;
+mod head;
+mod link;
+mod output;
+mod pace;
+mod target;
+
+pub use body::{BodyError, ClientBody, Inbound};
+pub use framing::{Decoder, Framing, Piece};
+pub use head::{
+    HeadError, RequestHead, ResponseHead, parse_request, parse_response, write_request,
+    write_response,
+};
+pub use link::{Io, Link};
+pub use output::Output;
+pub use pace::Pace;
+pub use target::Target;
