@@ -167,6 +167,7 @@ pub struct Refusal {
     param: Option<&'static str>,
     retry_after_s: Option<u64>,
     allow: Option<&'static str>,
+    cause: Option<&'static str>,
 }
 
 impl Refusal {
@@ -179,6 +180,7 @@ impl Refusal {
             param: None,
             retry_after_s: None,
             allow: None,
+            cause: None,
         }
     }
 
@@ -211,6 +213,18 @@ impl Refusal {
         self
     }
 
+    /// Adds what the operator should know and the client need not.
+    #[must_use]
+    pub fn because(mut self, cause: &'static str) -> Refusal {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// What the operator should know.
+    pub fn cause(&self) -> Option<&'static str> {
+        self.cause
+    }
+
     /// Why.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -219,11 +233,6 @@ impl Refusal {
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.kind.status()
-    }
-
-    /// What was wrong, in words.
-    pub fn message(&self) -> &str {
-        &self.message
     }
 
     /// The id under which client and operator find this refusal.

@@ -1,5 +1,7 @@
-//! Pure: comma-separated lists in header fields (RFC 9110 section 5.6.1), read as bytes, so that
-//! one byte beyond ASCII cannot hide the rest of a list.
+//! Pure: what header fields mean to more than one room.
+//!
+//! Lists (RFC 9110 section 5.6.1) are read as bytes, so that one byte beyond ASCII cannot hide the
+//! rest of one.
 
 use http::{HeaderMap, HeaderName};
 
@@ -15,6 +17,22 @@ pub fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Ite
 /// Whether a line of this name lists the token, in any case.
 pub fn lists(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// What proxies add to tell of the client's network; a name in lower case.
+pub fn tells_of_network(name: &str) -> bool {
+    const NAMES: [&str; 9] = [
+        "fastly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-real-ip",
+    ];
+    name.starts_with("cf-") || name.starts_with("x-forwarded-") || NAMES.contains(&name)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         ],
     ),
     ("server", &["admission", "edge"]),
-    ("edge", &["admission", "control", "relay"]),
+    ("edge", &["admission", "relay"]),
     ("control", &["admission"]),
     ("relay", &["admission", "upstream"]),
     ("admission", &[]),

@@ -27,13 +27,12 @@ pub fn identify(
         if let Some(principal) = known(access, ask.right, token) {
             return Ok(principal);
         }
-        if RELAY_PREFIXES
-            .iter()
-            .any(|prefix| token.starts_with(prefix))
-        {
-            return Err(unauthorized(
+        if is_relays_own(token) {
+            return Err(Refusal::new(
+                Kind::Unauthorized,
                 "This relay does not know that credential, or it has expired. Check it, or ask the operator for a new one.",
-            ));
+            )
+            .because("unknown or expired relay credential"));
         }
     }
     if may_be_anonymous(access, environment, ask) {
@@ -48,10 +47,7 @@ fn known(access: &Access, right: Right, token: &str) -> Option<Principal> {
     {
         return Some(Principal::RelayToken);
     }
-    if RELAY_PREFIXES
-        .iter()
-        .any(|prefix| token.starts_with(prefix))
-    {
+    if is_relays_own(token) {
         return None;
     }
     if token.starts_with(EPHEMERAL_PREFIX) && right.takes_ephemeral() {
@@ -83,28 +79,38 @@ fn may_be_anonymous(access: &Access, environment: Environment, ask: &Ask<'_>) ->
 }
 
 fn unknown(access: &Access, ask: &Ask<'_>) -> Refusal {
-    unauthorized(match ask.claim {
-        Claim::Unreadable => {
-            "The credential could not be read. Send exactly one `Authorization: Bearer <credential>` header."
-        }
-        Claim::Token(token) if token.starts_with(KEY_PREFIX) => {
-            "This relay does not take OpenAI keys of its clients. Send the relay's token, or ask the operator about ALLOW_CLIENT_KEYS."
-        }
-        Claim::Token(token) if token.starts_with(EPHEMERAL_PREFIX) => {
-            "An ephemeral OpenAI credential opens realtime and live routes only. Send the relay's token here."
-        }
-        Claim::Token(_) if access.relay_token.is_some() => {
-            "That is not this relay's token. Check RELAY_TOKEN on the server and the key that your client sends."
-        }
-        Claim::None if access.relay_token.is_some() => {
-            "This relay needs a credential. Send `Authorization: Bearer <RELAY_TOKEN>`."
-        }
-        Claim::None | Claim::Token(_) => {
-            "This relay has no token configured and serves strangers only where it is told to. The operator can set RELAY_TOKEN (better) or ALLOW_ANONYMOUS=true."
-        }
-    })
+    let (cause, message) = match ask.claim {
+        Claim::Unreadable => (
+            "unreadable credential, or two of them",
+            "The credential could not be read. Send exactly one `Authorization: Bearer <credential>` header.",
+        ),
+        Claim::Token(token) if token.starts_with(KEY_PREFIX) => (
+            "an OpenAI key of the client's own",
+            "This relay does not take OpenAI keys of its clients. Send the relay's token, or ask the operator about ALLOW_CLIENT_KEYS.",
+        ),
+        Claim::Token(token) if token.starts_with(EPHEMERAL_PREFIX) => (
+            "an ephemeral credential on a route that takes none",
+            "An ephemeral OpenAI credential opens realtime and live routes only. Send the relay's token here.",
+        ),
+        Claim::Token(_) if access.relay_token.is_some() => (
+            "wrong token",
+            "That is not this relay's token. Check RELAY_TOKEN on the server and the key that your client sends.",
+        ),
+        Claim::None if access.relay_token.is_some() => (
+            "no credential",
+            "This relay needs a credential. Send `Authorization: Bearer <RELAY_TOKEN>`.",
+        ),
+        Claim::None | Claim::Token(_) => (
+            "no token is configured, and strangers are not allowed",
+            "This relay has no token configured and serves strangers only where it is told to. The operator can set RELAY_TOKEN (better) or ALLOW_ANONYMOUS=true.",
+        ),
+    };
+    Refusal::new(Kind::Unauthorized, message).because(cause)
 }
 
-fn unauthorized(message: &'static str) -> Refusal {
-    Refusal::new(Kind::Unauthorized, message)
+/// Whether a credential claims to be one of the relay's own.
+fn is_relays_own(token: &str) -> bool {
+    RELAY_PREFIXES
+        .iter()
+        .any(|prefix| token.starts_with(prefix))
 }

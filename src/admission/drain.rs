@@ -8,6 +8,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 const SERVING: u8 = 0;
 const ANNOUNCED: u8 = 1;
 const REFUSING: u8 = 2;
+const CUTTING: u8 = 3;
 
 /// Shared by the gate, which asks it, the readiness route, which tells of it, and the server,
 /// which drives it.
@@ -45,6 +46,16 @@ impl Drain {
     /// Whether new work is refused.
     pub fn is_refusing(&self) -> bool {
         self.phase.load(Ordering::Relaxed) >= REFUSING
+    }
+
+    /// What still runs is cut from now on.
+    pub fn cut(&self) {
+        self.phase.fetch_max(CUTTING, Ordering::Relaxed);
+    }
+
+    /// Whether time is up for what still runs.
+    pub fn is_cutting(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) >= CUTTING
     }
 
     /// How many exchanges run.

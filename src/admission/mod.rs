@@ -11,7 +11,7 @@ mod principal;
 use std::sync::Arc;
 
 pub use drain::Drain;
-pub use permit::{Outcome, Permit, Request};
+pub use permit::{Permit, Request};
 pub use principal::Principal;
 
 use crate::config::{Access, Environment};
@@ -106,12 +106,7 @@ impl Gate {
         match self.check(ask) {
             Ok(principal) => {
                 let counters = Arc::clone(&self.counters);
-                Ok(Permit::new(
-                    principal,
-                    request,
-                    counters,
-                    self.drain.token(),
-                ))
+                Ok(Permit::new(principal, request, counters, &self.drain))
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
         }
@@ -134,11 +129,11 @@ impl Gate {
             .retry_after(DRAIN_RETRY_AFTER_S));
         }
         if ask.is_upgrade {
-            self.check_origin(ask)?;
+            self.check_page(ask.origin)?;
         }
         let principal = credential::identify(&self.access, self.environment, ask)?;
         if matches!(principal, Principal::Anonymous) {
-            self.check_origin(ask)?;
+            self.check_page(ask.origin)?;
         }
         if principal.own_credential().is_none() && !self.has_server_key {
             return Err(Refusal::new(
@@ -149,13 +144,18 @@ impl Gate {
         Ok(principal)
     }
 
+    /// Whether a preflight may be answered: it needs no credential, only a listed origin.
+    pub fn check_preflight(&self, origin: Option<&str>) -> Result<(), Refusal> {
+        self.check_page(origin)
+    }
+
     /// Whether pages of this origin are served.
     pub fn is_origin_listed(&self, origin: &str) -> bool {
         self.access.origin_listed(origin)
     }
 
-    fn check_origin(&self, ask: &Ask<'_>) -> Result<(), Refusal> {
-        match ask.origin {
+    fn check_page(&self, origin: Option<&str>) -> Result<(), Refusal> {
+        match origin {
             Some(origin) if !self.is_origin_listed(origin) => Err(Refusal::new(
                 Kind::OriginNotAllowed,
                 "This page's origin is not on the relay's list. The operator can add it to ALLOWED_ORIGINS.",

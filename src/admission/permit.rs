@@ -7,40 +7,10 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::drain::Drain;
 use super::principal::Principal;
 use crate::error::Refusal;
-use crate::telemetry::{Counters, Exchange, log_exchange};
-
-/// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Both bodies ended as announced.
-    Completed,
-    /// The client left first.
-    ClientGone,
-    /// The upstream could not be reached, broke off, or stayed silent too long.
-    UpstreamFailed,
-    /// The client took no byte more of its answer for too long.
-    Stalled,
-    /// The relay itself said no after admission.
-    Refused,
-    /// The relay made a mistake.
-    Panicked,
-}
-
-impl Outcome {
-    /// The label in logs and metrics.
-    pub fn label(self) -> &'static str {
-        match self {
-            Outcome::Completed => "completed",
-            Outcome::ClientGone => "client_gone",
-            Outcome::UpstreamFailed => "upstream_failed",
-            Outcome::Stalled => "stalled",
-            Outcome::Refused => "refused",
-            Outcome::Panicked => "panicked",
-        }
-    }
-}
+use crate::telemetry::{Counters, Finished, Outcome, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
 #[derive(Debug)]
@@ -75,7 +45,9 @@ pub struct Permit {
     principal: Principal,
     request: Request,
     counters: Arc<Counters>,
-    outcome: Outcome,
+    drain: Arc<Drain>,
+    outcome: Option<Outcome>,
+    cause: Option<String>,
     status: Option<StatusCode>,
     code: Option<&'static str>,
     request_id: Option<String>,
@@ -90,22 +62,23 @@ impl Permit {
         principal: Principal,
         request: Request,
         counters: Arc<Counters>,
-        running: TaskTrackerToken,
+        drain: &Arc<Drain>,
     ) -> Permit {
         counters.started();
         Permit {
             principal,
             request,
             counters,
-            // Whatever drops the exchange without a word was the client leaving.
-            outcome: Outcome::ClientGone,
+            outcome: None,
+            cause: None,
             status: None,
             code: None,
             request_id: None,
             first_byte: None,
             bytes_up: 0,
             bytes_down: 0,
-            _running: running,
+            _running: drain.token(),
+            drain: Arc::clone(drain),
         }
     }
 
@@ -128,13 +101,18 @@ impl Permit {
 
     /// Notes how the exchange ended.
     pub fn end(&mut self, outcome: Outcome) {
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
+    }
+
+    /// Notes for the operator what went wrong; the client does not hear of it.
+    pub fn blame(&mut self, cause: String) {
+        self.cause = Some(cause);
     }
 
     /// Notes that the relay itself answers, and why.
     pub fn refused(&mut self, outcome: Outcome, refusal: &Refusal) {
         self.answered(refusal.status(), Some(refusal.request_id().to_owned()));
-        self.outcome = outcome;
+        self.outcome = Some(outcome);
         self.code = Some(refusal.kind().code());
     }
 
@@ -145,21 +123,33 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// How an exchange ended that was dropped without a word.
+    fn ending_unsaid(&self) -> Outcome {
+        if std::thread::panicking() {
+            Outcome::Panicked
+        } else if self.drain.is_cutting() {
+            Outcome::Drained
+        } else {
+            Outcome::ClientGone
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.outcome = Outcome::Panicked;
-        }
-        self.counters.ended(self.outcome.label());
+        let outcome = self.outcome.unwrap_or_else(|| self.ending_unsaid());
+        self.counters.ended(outcome);
         let since_start = |at: Instant| at.duration_since(self.request.start);
-        log_exchange(&Exchange {
+        log_finished(&Finished {
             subject: self.principal.subject(),
             client: self.request.client,
             method: self.request.method.as_str(),
             path: &self.request.path,
             status: self.status.map(|status| status.as_u16()),
-            outcome: self.outcome.label(),
+            outcome,
             code: self.code,
+            cause: self.cause.as_deref(),
             request_id: self.request_id.as_deref(),
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
@@ -171,14 +161,15 @@ impl Drop for Permit {
 
 /// Writes the line of a request that was turned away at the gate.
 pub(super) fn log_refusal(request: &Request, refusal: &Refusal) {
-    log_exchange(&Exchange {
+    log_finished(&Finished {
         subject: "-",
         client: request.client,
         method: request.method.as_str(),
         path: &request.path,
         status: Some(refusal.status().as_u16()),
-        outcome: Outcome::Refused.label(),
+        outcome: Outcome::Refused,
         code: Some(refusal.kind().code()),
+        cause: refusal.cause(),
         request_id: Some(refusal.request_id()),
         bytes_up: 0,
         bytes_down: 0,

@@ -1,7 +1,7 @@
 //! `check`: reads the configuration, dials the upstream, and says in words what it found.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -11,9 +11,12 @@ use serde_json::Value;
 
 use super::allowed::allowed;
 use super::{say, small_runtime};
-use crate::config::{Config, Loaded};
+use crate::config::{self, Config, Loaded};
+use crate::telemetry::redact;
 use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
 
+/// How long the upstream may stay silent.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The list of models is some 100 KiB; an answer larger than this is not OpenAI's.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
@@ -23,12 +26,14 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     for note in &loaded.notes {
         say(&format!("  note: {note}"));
     }
+    say(&format!("upstream {}: dialling", config.upstream.base));
     let runtime = small_runtime()?;
     let found = runtime.block_on(ask(config))?;
-    say(&format!(
+    // A gateway's error may repeat what it was sent.
+    say(&redact(&format!(
         "upstream {}: {}",
         config.upstream.base, found.words
-    ));
+    )));
     say("who may do what:");
     for line in allowed(config) {
         say(&format!("  {line}"));
@@ -64,7 +69,11 @@ impl Finding {
 }
 
 async fn ask(config: &Config) -> Result<Finding> {
-    let upstream = Upstream::new(&config.upstream)?;
+    let upstream = Upstream::new(&config::Upstream {
+        // Nobody waits ten minutes for a check.
+        read_timeout: config.upstream.read_timeout.min(PATIENCE),
+        ..config.upstream.clone()
+    })?;
     let start = Instant::now();
     let outgoing = Outgoing {
         method: Method::GET,
@@ -82,7 +91,7 @@ async fn ask(config: &Config) -> Result<Finding> {
     let status = reply.status();
     let body = Limited::new(reply.into_body(), MAX_ANSWER).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    let json = serde_json::from_slice(&body).unwrap_or_default();
+    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     let mut finding = judge(config, status, &json);
     finding.words.push_str(&format!(" ({took_ms} ms)"));
     Ok(finding)
@@ -91,7 +100,11 @@ async fn ask(config: &Config) -> Result<Finding> {
 fn unreachable(fault: &Fault) -> String {
     let advice = match fault {
         Fault::Dns(_) => "Check DNS and OPENAI_BASE_URL.",
-        Fault::Tls(_) => "If a proxy inspects TLS here, name its authority in OPENAI_CA_FILE.",
+        Fault::Tls(_) => {
+            "Check scheme and port of OPENAI_BASE_URL. If a proxy inspects TLS here, name its authority in OPENAI_CA_FILE."
+        }
+        Fault::Broken(_) => "Something answers there, but not OpenAI. Check OPENAI_BASE_URL.",
+        Fault::ReadTimeout => "It was reached, but says nothing. Check OPENAI_BASE_URL.",
         Fault::Proxy(_) => "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
         _ => "Check the network, a firewall, or whether an outbound proxy is needed (HTTPS_PROXY).",
     };
@@ -103,7 +116,10 @@ fn judge(config: &Config, status: StatusCode, body: &Value) -> Finding {
     let code = error["code"].as_str().unwrap_or_default();
     let message = error["message"].as_str().unwrap_or("no reason given");
     match status {
-        StatusCode::OK => Finding::good(models(config, body)),
+        StatusCode::OK if body["data"].is_array() => Finding::good(models(config, body)),
+        StatusCode::OK => Finding::bad(
+            "reached, but what answers is not OpenAI: no list of models. Check OPENAI_BASE_URL, and whether a login page stands in between",
+        ),
         StatusCode::UNAUTHORIZED if config.upstream.api_key.is_none() => Finding::good(
             "reached; without OPENAI_API_KEY every client has to bring its own credential",
         ),

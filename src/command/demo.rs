@@ -23,9 +23,9 @@ pub(super) fn run() -> Result<ExitCode> {
             .context("starting the stand-in for OpenAI")?;
         let token = format!("demo-{}", Uuid::new_v4().simple());
         let loaded = load(&upstream, &token)?;
-        telemetry::init(&loaded.config.log)?;
-        let server =
-            app::build(&loaded.config).context("try another port: PORT=8081 openai-relay demo")?;
+        let _log = telemetry::init(&loaded.config.log)?;
+        let server = app::build(&loaded.config)
+            .context("the demo could not start; if the port is taken, name another: PORT=8081")?;
         say(&greeting(server.local_addr()?, &token));
         server.run(Signals::listen()?.first()).await;
         Ok(ExitCode::SUCCESS)
@@ -60,10 +60,10 @@ Try it from another terminal:
 
 Or from Python (pip install openai):
 
-  from openai import OpenAI
-  client = OpenAI(base_url="http://{address}/v1", api_key="{token}")
-  for event in client.responses.create(model="gpt-6-luna", input="Hello", stream=True):
-      print(event.type)
+from openai import OpenAI
+client = OpenAI(base_url="http://{address}/v1", api_key="{token}")
+for event in client.responses.create(model="gpt-6-luna", input="Hello", stream=True):
+    print(event.type)
 
 Ctrl-C ends it.
 "#

@@ -7,15 +7,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::serving_runtime;
 use crate::config::Loaded;
+use crate::telemetry::LogWriter;
 use crate::{app, telemetry};
 
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
-    telemetry::init(&loaded.config.log)?;
+    let log = telemetry::init(&loaded.config.log)?;
     let runtime = serving_runtime()?;
     runtime.block_on(async {
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
+        let signals = Signals::listen()?;
         let server = app::build(&loaded.config)?;
         tracing::info!(
             address = %server.local_addr()?,
@@ -23,11 +25,23 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
-        let signals = Signals::listen()?;
-        server.run(signals.first()).await;
+        tokio::select! {
+            () = server.run(signals.first()) => {}
+            never = reopen_on_hangup(&log) => never?,
+        }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// SIGHUP opens `LOG_FILE` anew, as those who move log files away expect.
+async fn reopen_on_hangup(log: &LogWriter) -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    while hangup.recv().await.is_some() {
+        log.reopen();
+        tracing::info!("SIGHUP: LOG_FILE is opened anew");
+    }
+    std::future::pending().await
 }
 
 /// SIGTERM and SIGINT: the first asks to drain, the second ends the process at once.

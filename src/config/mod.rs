@@ -7,6 +7,7 @@ mod address;
 mod document;
 mod dotenv;
 mod draft;
+mod file;
 mod mask;
 mod review;
 mod row;

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::draft::{Draft, put};
 use super::row::{PLAIN, Row, Section};
-use super::{BaseUrl, ProxyUrl, value};
+use super::{BaseUrl, ProxyUrl, file, value};
 
 const SECONDS: &str = "seconds, or a number with ms, s, m or h, such as 500ms or 15m; at most 168h";
 const POSITIVE_SECONDS: &str =
@@ -139,7 +139,8 @@ pub(super) const ROWS: &[Row] = &[
         default: "30",
         unit: "s",
         accepts: SECONDS,
-        help: "How long running work may go on after the signal to stop.",
+        help: "How long running work may go on after the signal to stop, `DRAIN_DELAY` included. Keep it below what your \
+               supervisor waits before it kills: Docker 10 s, Kubernetes 30 s, systemd 90 s.",
         section: Section::Server,
         set: |draft, text| {
             put(
@@ -273,18 +274,18 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "OPENAI_CA_FILE",
-        accepts: "the path of a PEM file",
+        accepts: "the path of a PEM file of certificates",
         help: "Further certificate authorities to trust towards OpenAI, for inspecting proxies and private gateways.",
         section: Section::Upstream,
-        set: |draft, text| value::path(text).map(|path| draft.add_ca_file(path)),
+        set: |draft, text| file::authorities(text).map(|path| draft.add_ca_file(path)),
         ..PLAIN
     },
     Row {
         name: "SSL_CERT_FILE",
-        accepts: "the path of a PEM file",
+        accepts: "the path of a PEM file of certificates",
         help: "As `OPENAI_CA_FILE`, under the name that other programs read too; both may be set.",
         section: Section::Upstream,
-        set: |draft, text| value::path(text).map(|path| draft.add_ca_file(path)),
+        set: |draft, text| file::authorities(text).map(|path| draft.add_ca_file(path)),
         ..PLAIN
     },
     Row {
@@ -325,10 +326,10 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "LOG_FILE",
-        accepts: "the path of a file",
-        help: "The file to write the log to.",
+        accepts: "the path of a file that can be written",
+        help: "The file to write the log to. SIGHUP opens it anew, after it was moved away.",
         section: Section::Log,
-        set: |draft, text| put(&mut draft.config.log.file, value::path(text).map(Some)),
+        set: |draft, text| put(&mut draft.config.log.file, file::writable(text).map(Some)),
         ..PLAIN
     },
 ];

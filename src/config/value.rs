@@ -3,7 +3,6 @@
 //! A fault is the end of a sentence that starts with the value, and must never repeat the value.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -111,17 +110,6 @@ pub(super) fn environment(text: &str) -> Result<Environment, String> {
         "development" => Ok(Environment::Development),
         _ => Err("is no environment".to_owned()),
     }
-}
-
-/// A file's path; whether the file exists is not looked at.
-pub(super) fn path(text: &str) -> Result<PathBuf, String> {
-    if text.chars().any(char::is_control) {
-        return Err("holds a control character".to_owned());
-    }
-    if text.ends_with('/') {
-        return Err("names a directory, not a file".to_owned());
-    }
-    Ok(PathBuf::from(text))
 }
 
 /// A model's name, which travels in a query and in JSON.

@@ -58,7 +58,9 @@ async fn wrong_method(request: Request) -> Response {
 }
 
 fn refuse(request: &Request, refusal: Refusal) -> Response {
-    refusal
-        .into_response(Door::of(request.uri().path()))
-        .map(Body::from)
+    let door = Door::of(request.uri().path());
+    let mut response = refusal.clone().into_response(door).map(Body::from);
+    // For the edge, which writes the log line.
+    response.extensions_mut().insert(refusal);
+    response
 }

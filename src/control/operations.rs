@@ -63,6 +63,7 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
         "clientGone": now.client_gone,
         "failed": now.failed,
         "refused": now.refused,
+        "drained": now.drained,
     });
     Json(body)
 }

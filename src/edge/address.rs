@@ -11,7 +11,6 @@ use crate::fields;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = http::header::FORWARDED;
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Where a request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +29,9 @@ pub(super) fn client_address(
     trusted: &TrustedProxies,
 ) -> Address {
     let peer = peer.to_canonical();
-    let forwarded = [X_FORWARDED_FOR, FORWARDED, X_REAL_IP]
-        .iter()
-        .any(|name| headers.contains_key(name));
+    let forwarded = headers
+        .keys()
+        .any(|name| fields::tells_of_network(name.as_str()));
     let ip = if trusted.contains(peer) {
         right_most_untrusted(&hops(headers), peer, trusted)
     } else {

@@ -28,8 +28,17 @@ fn bearer(headers: &HeaderMap) -> Claim<'_> {
     let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
         return Claim::Unreadable;
     };
-    let token = token.trim();
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+    if scheme.eq_ignore_ascii_case("bearer") {
+        read_token(token)
+    } else {
+        Claim::Unreadable
+    }
+}
+
+/// A token that could travel in a header, and nothing else: it may have to go upstream in one.
+pub(super) fn read_token(token: &str) -> Claim<'_> {
+    let token = token.trim_ascii();
+    if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Claim::Token(token)
     } else {
         Claim::Unreadable
@@ -42,7 +51,7 @@ fn key_protocol(headers: &HeaderMap) -> Claim<'_> {
         .filter_map(|entry| entry.strip_prefix(KEY_PROTOCOL));
     match (keys.next(), keys.next()) {
         (None, _) => Claim::None,
-        (Some(key), None) if !key.is_empty() => Claim::Token(key),
+        (Some(key), None) => read_token(key),
         _ => Claim::Unreadable,
     }
 }

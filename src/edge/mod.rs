@@ -18,10 +18,10 @@ use tower_service::Service;
 
 pub use body::Body;
 
-use crate::admission::{self, Ask, Claim, Gate, Permit, Right};
+use crate::admission::{self, Ask, Claim, Gate, Right};
 use crate::config::TrustedProxies;
-use crate::error::{Door, Kind, Refusal};
-use crate::relay::Relay;
+use crate::error::{Door, Refusal};
+use crate::relay::{OfferDraft, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
 use route::Route;
@@ -56,11 +56,7 @@ impl Edge {
         let (door, is_relayed) = (Door::of(&path), path.starts_with("/v1/"));
         let is_preflight = cors::is_preflight(request.method(), request.headers());
         let listed_origin = self.listed_origin(request.headers());
-        let answered = if is_preflight {
-            preflight(&request, listed_origin.is_some())
-        } else {
-            self.answer(peer, &target, request).await
-        };
+        let answered = self.answer(peer, &target, request).await;
         let mut response =
             answered.unwrap_or_else(|refusal| refusal.into_response(door).map(Body::whole));
         let headers = response.headers_mut();
@@ -92,61 +88,83 @@ impl Edge {
             client: address.ip,
             start: Instant::now(),
         };
-        let route = find_route(target, &request).map_err(|no| self.gate.turn_away(no, &facts))?;
+        let route = self.find_route(target, &request);
+        let route = route.map_err(|no| self.gate.turn_away(no, &facts))?;
+        let caller = Caller {
+            claim: caller::read_claim(request.headers(), matches!(route, Route::Socket(_))),
+            origin: origin(request.headers()),
+            address,
+        };
         match route {
-            Route::Control => Ok(self.control(request).await),
+            Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
+            Route::Control => Ok(self.control(request, &facts).await),
             Route::Http(right) => {
-                let claim = caller::read_claim(request.headers(), false);
-                let permit = self.admit(request.headers(), address, claim, right, facts)?;
+                let permit = self.gate.admit(&caller.ask(right, false), facts)?;
                 let response = self.relay.http(permit, target, request).await?;
                 Ok(response.map(Body::Relayed))
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
-                let offer = offer::read(body).await;
-                let offer = offer.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let claim = match offer.token() {
-                    Some(token) => Claim::Token(token),
-                    None => caller::read_claim(&head.headers, false),
-                };
-                let permit = self.admit(&head.headers, address, claim, Right::Offer, facts)?;
-                let response = self.relay.offer(permit, offer).await?;
-                Ok(response.map(Body::whole))
+                self.offer(&head.headers, body, address, facts).await
             }
             Route::Socket(right) => {
-                let claim = caller::read_claim(request.headers(), true);
-                let permit = self.admit(request.headers(), address, claim, right, facts)?;
+                let permit = self.gate.admit(&caller.ask(right, true), facts)?;
                 Err(self.relay.socket(permit))
             }
         }
     }
 
-    fn admit(
+    /// Whoever may not do it hears nothing about what was wrong with the offer.
+    async fn offer(
         &self,
         headers: &HeaderMap,
+        body: ClientBody,
         address: Address,
-        claim: Claim<'_>,
-        right: Right,
         facts: admission::Request,
-    ) -> Result<Permit, Refusal> {
-        let ask = Ask {
-            claim,
-            right,
-            origin: headers
-                .get(header::ORIGIN)
-                .and_then(|origin| origin.to_str().ok()),
-            is_upgrade: headers.contains_key(header::UPGRADE),
-            direct_loopback: address.direct_loopback,
+    ) -> Result<Response<Body>, Refusal> {
+        let draft = offer::read(body).await;
+        let token = draft.as_ref().ok().and_then(OfferDraft::token);
+        let caller = Caller {
+            claim: match token {
+                Some(token) => caller::read_token(token),
+                None => caller::read_claim(headers, false),
+            },
+            origin: origin(headers),
+            address,
         };
-        self.gate.admit(&ask, facts)
+        let permit = self.gate.admit(&caller.ask(Right::Offer, false), facts)?;
+        let response = self.relay.offer(permit, draft).await?;
+        Ok(response.map(Body::whole))
     }
 
-    async fn control(&self, request: Request<ClientBody>) -> Response<Body> {
+    async fn control(
+        &self,
+        request: Request<ClientBody>,
+        facts: &admission::Request,
+    ) -> Response<Body> {
         let mut router = self.control.clone();
-        match router.call(request).await {
+        let response = match router.call(request).await {
             Ok(response) => response.map(Body::Control),
             Err(never) => match never {},
+        };
+        if let Some(refusal) = response.extensions().get::<Refusal>() {
+            self.gate.turn_away(refusal.clone(), facts);
         }
+        response
+    }
+
+    fn find_route(&self, target: &Target, request: &Request<ClientBody>) -> Result<Route, Refusal> {
+        let (method, headers) = (request.method(), request.headers());
+        let authority = match request.version() {
+            Version::HTTP_2 => request.uri().authority(),
+            _ => None,
+        };
+        let upgrade = sanitize::sanitize(method, target, authority, headers)?;
+        if cors::is_preflight(method, headers) {
+            self.gate.check_preflight(origin(headers))?;
+            return Ok(Route::Preflight);
+        }
+        route::route(method, &target.path_text(), upgrade)
     }
 
     fn listed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
@@ -156,22 +174,27 @@ impl Edge {
     }
 }
 
-fn find_route(target: &Target, request: &Request<ClientBody>) -> Result<Route, Refusal> {
-    let method = request.method();
-    let authority = match request.version() {
-        Version::HTTP_2 => request.uri().authority(),
-        _ => None,
-    };
-    let upgrade = sanitize::sanitize(method, target, authority, request.headers())?;
-    route::route(method, &target.path_text(), upgrade)
+/// What the wire claims about who asks.
+struct Caller<'a> {
+    claim: Claim<'a>,
+    origin: Option<&'a str>,
+    address: Address,
 }
 
-fn preflight(request: &Request<ClientBody>, is_listed: bool) -> Result<Response<Body>, Refusal> {
-    if is_listed {
-        return Ok(cors::preflight(request.headers()).map(Body::whole));
+impl<'a> Caller<'a> {
+    fn ask(&self, right: Right, is_upgrade: bool) -> Ask<'a> {
+        Ask {
+            claim: self.claim,
+            right,
+            origin: self.origin,
+            is_upgrade,
+            direct_loopback: self.address.direct_loopback,
+        }
     }
-    Err(Refusal::new(
-        Kind::OriginNotAllowed,
-        "This page's origin is not on the relay's list. The operator can add it to ALLOWED_ORIGINS.",
-    ))
+}
+
+fn origin(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok())
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::error::{Kind, Refusal};
-use crate::relay::Offer;
+use crate::relay::OfferDraft;
 use crate::wire::ClientBody;
 
 /// How long the body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Reads, parses and checks an offer.
-pub(super) async fn read(body: ClientBody) -> Result<Offer, Refusal> {
-    let collected = Limited::new(body, Offer::MAX_BODY).collect();
+/// Reads and parses an offer.
+pub(super) async fn read(body: ClientBody) -> Result<OfferDraft, Refusal> {
+    let collected = Limited::new(body, OfferDraft::MAX_BODY).collect();
     let Ok(collected) = tokio::time::timeout(DEADLINE, collected).await else {
         return Err(Refusal::new(
             Kind::BodyTimeout,
@@ -27,5 +27,5 @@ pub(super) async fn read(body: ClientBody) -> Result<Offer, Refusal> {
             Refusal::new(Kind::Malformed, "The body could not be read to its end.")
         }
     })?;
-    Offer::parse(&body.to_bytes())
+    OfferDraft::parse(&body.to_bytes())
 }

@@ -14,6 +14,8 @@ pub(super) enum Route {
     Socket(Right),
     /// `POST /offer`.
     Offer,
+    /// A listed page asks whether it may.
+    Preflight,
     /// A route of the relay's own.
     Control,
 }

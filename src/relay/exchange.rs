@@ -3,8 +3,9 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::admission::{Outcome, Permit, Principal};
+use crate::admission::{Permit, Principal};
 use crate::error::Refusal;
+use crate::telemetry::Outcome;
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
 
@@ -58,6 +59,10 @@ impl Exchange {
             .get(X_REQUEST_ID)
             .and_then(|value| value.to_str().ok());
         self.permit.answered(status, id.map(str::to_owned));
+        if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
+            let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";
+            self.permit.blame(cause.to_owned());
+        }
     }
 
     pub(super) fn sent_down(&mut self, bytes: usize) {
@@ -70,22 +75,15 @@ impl Exchange {
 
     /// The upstream broke off in the middle of an answer.
     pub(super) fn broke(&mut self, fault: &Fault) {
-        let outcome = outcome_of(fault);
-        if outcome == Outcome::UpstreamFailed {
-            tracing::warn!(%fault, "an answer from the upstream broke off");
-        }
-        self.permit.end(outcome);
+        self.permit.end(outcome_of(fault));
+        self.permit.blame(fault.to_string());
     }
 
     /// There will be no answer from the upstream: what the client hears instead.
     pub(super) fn faulted(&mut self, fault: &Fault) -> Refusal {
         let refusal = Refusal::from(fault);
-        let outcome = outcome_of(fault);
-        if outcome == Outcome::UpstreamFailed {
-            let request_id = refusal.request_id();
-            tracing::warn!(%fault, request_id, "no answer from the upstream");
-        }
-        self.permit.refused(outcome, &refusal);
+        self.permit.refused(outcome_of(fault), &refusal);
+        self.permit.blame(fault.to_string());
         refusal
     }
 

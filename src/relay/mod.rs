@@ -7,7 +7,7 @@ mod offer;
 mod sdp;
 
 pub use body::RelayedBody;
-pub use offer::Offer;
+pub use offer::OfferDraft;
 
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};

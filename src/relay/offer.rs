@@ -28,45 +28,48 @@ const ERROR_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-should-retry"),
 ];
 
-/// The JSON body of `/offer`.
+/// The JSON body of `/offer`, parsed but not judged yet.
 #[derive(Debug, Deserialize)]
-pub struct Offer {
+pub struct OfferDraft {
     sdp: String,
     model: Option<String>,
     token: Option<String>,
     session: Option<Map<String, Value>>,
 }
 
-impl Offer {
+impl OfferDraft {
     /// The longest body, in bytes.
     pub const MAX_BODY: usize = MAX_SDP;
 
-    /// Reads and checks a body.
-    pub fn parse(body: &[u8]) -> Result<Offer, Refusal> {
-        let offer: Offer = serde_json::from_slice(body).map_err(|error| {
+    /// Parses a body.
+    pub fn parse(body: &[u8]) -> Result<OfferDraft, Refusal> {
+        serde_json::from_slice(body).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             let what = match error.classify() {
+                serde_json::error::Category::Data if error.to_string().starts_with("missing") => {
+                    "has no field `sdp`"
+                }
                 serde_json::error::Category::Data => "does not have the expected fields",
                 _ => "is not JSON",
             };
             invalid(format!(
                 "The body {what} ({place}). Send {{\"sdp\": \"v=0…\"}} with optional model, token and session."
             ))
-        })?;
-        sdp::check_offer(&offer.sdp).map_err(|problem| invalid(problem).about("sdp"))?;
-        Ok(offer)
+        })
     }
 
-    /// The credential that the body carries.
+    /// The credential that the body carries; a blank one is none.
     pub fn token(&self) -> Option<&str> {
-        self.token.as_deref()
+        self.token
+            .as_deref()
+            .filter(|token| !token.trim().is_empty())
     }
 
     /// The session that goes up beside the offer when the server's key pays for it.
     fn session(&self, default_model: &str) -> Value {
         let mut session = self.session.clone().unwrap_or_default();
         session.entry("type").or_insert_with(|| json!("realtime"));
-        if let Some(model) = &self.model {
+        if let Some(model) = self.model.as_ref().filter(|model| !model.is_empty()) {
             session.insert("model".to_owned(), json!(model));
         }
         session
@@ -77,10 +80,20 @@ impl Offer {
 }
 
 impl Relay {
-    /// Relays one offer.
-    pub async fn offer(&self, permit: Permit, offer: Offer) -> Result<Response<Bytes>, Refusal> {
+    /// Relays one offer, or says what was wrong with it.
+    pub async fn offer(
+        &self,
+        permit: Permit,
+        draft: Result<OfferDraft, Refusal>,
+    ) -> Result<Response<Bytes>, Refusal> {
         let mut exchange = Exchange::new(permit);
         let start = Instant::now();
+        let checked = draft.and_then(|offer| {
+            let checked = sdp::check_offer(&offer.sdp);
+            checked.map_err(|problem| invalid(problem).about("sdp"))?;
+            Ok(offer)
+        });
+        let offer = checked.map_err(|refusal| exchange.refused(refusal))?;
         let (content_type, body) = if exchange.is_ephemeral() {
             let sdp = HeaderValue::from_static("application/sdp");
             (sdp, Bytes::from(offer.sdp))
@@ -99,13 +112,8 @@ impl Relay {
             Ok(reply) => read_answer(reply).await,
             Err(fault) => Err(fault),
         };
-        let answer = match answered {
-            Ok(answer) => answer,
-            Err(fault) => return Err(exchange.faulted(&fault)),
-        };
-        let mut response = answer
-            .into_response(start)
-            .map_err(|refusal| exchange.refused(refusal))?;
+        let response = answered.and_then(|answer| answer.into_response(start));
+        let mut response = response.map_err(|fault| exchange.faulted(&fault))?;
         exchange.answered(response.status(), response.headers_mut());
         exchange.sent_down(response.body().len());
         exchange.completed();
@@ -135,14 +143,13 @@ async fn read_answer(reply: Reply) -> Result<Answer, Fault> {
 }
 
 impl Answer {
-    fn into_response(self, start: Instant) -> Result<Response<Bytes>, Refusal> {
+    fn into_response(self, start: Instant) -> Result<Response<Bytes>, Fault> {
         if !self.status.is_success() {
             return Ok(self.into_error());
         }
-        let Ok(sdp) = std::str::from_utf8(&self.body) else {
-            return Err(Refusal::from(&Fault::Broken(
-                "its SDP is not text".to_owned(),
-            )));
+        let sdp = std::str::from_utf8(&self.body).ok();
+        let Some(sdp) = sdp.filter(|sdp| sdp.starts_with("v=0")) else {
+            return Err(Fault::Broken("its answer is not SDP".to_owned()));
         };
         let body = json!({
             "sdp": sdp,
@@ -187,7 +194,7 @@ impl Answer {
     }
 }
 
-fn multipart(offer: &Offer, default_model: &str) -> (HeaderValue, Bytes) {
+fn multipart(offer: &OfferDraft, default_model: &str) -> (HeaderValue, Bytes) {
     let boundary = Uuid::new_v4().simple().to_string();
     let session = offer.session(default_model);
     let sdp = &offer.sdp;

@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Connections that the kernel keeps ready while the relay is busy.
 const BACKLOG: i32 = 4096;
+/// Silence after which the kernel asks whether a client is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Pause after a failed accept: out of descriptors, mostly.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -37,6 +39,9 @@ pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 // Without it Nagle's algorithm and delayed acknowledgements add some 40 ms to an
                 // exchange. A socket that cannot take it is broken, and its first read says so.
                 let _ = stream.set_nodelay(true);
+                // Finds out about clients that vanished while they are owed nothing.
+                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 return (stream, peer);
             }
             Err(error) => {

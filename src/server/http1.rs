@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Limits;
 use super::answer::{Answering, Ending};
+use super::serve::Client;
 use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
@@ -54,21 +55,15 @@ enum NoHead {
 }
 
 impl<'a> Connection<'a> {
-    pub(super) fn new(
-        link: Link,
-        peer: SocketAddr,
-        edge: &'a Edge,
-        limits: &'a Limits,
-        closing: &'a CancellationToken,
-    ) -> Connection<'a> {
+    pub(super) fn new(link: Link, client: &'a Client) -> Connection<'a> {
         Connection {
             inbound: Inbound::new(link),
-            limits,
-            closing,
-            edge,
-            peer,
+            limits: &client.limits,
+            closing: &client.closing,
+            edge: &client.edge,
+            peer: client.peer,
             watch: None,
-            is_late: closing.is_cancelled(),
+            is_late: client.closing.is_cancelled(),
         }
     }
 

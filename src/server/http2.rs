@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,15 +13,17 @@ use bytes::{Buf, Bytes};
 use http::Request;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::Limits;
-use crate::edge::{Body, Edge};
+use super::serve::Client;
+use crate::edge::Body;
 use crate::wire::{ClientBody, Io, Link, Pace, Target};
 
 /// HTTP/2 limits (those of Envoy's edge guide and hyper's own).
@@ -41,13 +42,15 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 const BEFORE_RESET: Duration = Duration::from_millis(50);
 
 /// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
-pub(super) async fn serve(
-    link: Link,
-    peer: SocketAddr,
-    edge: Arc<Edge>,
-    limits: Arc<Limits>,
-    closing: CancellationToken,
-) -> hyper::Result<()> {
+pub(super) async fn serve(link: Link, client: Client) -> hyper::Result<()> {
+    let Client {
+        peer,
+        edge,
+        limits,
+        closing,
+        cut,
+        tasks,
+    } = client;
     let io = Rewound::new(link);
     let service = service_fn(move |request: Request<Incoming>| {
         let (edge, limits) = (Arc::clone(&edge), Arc::clone(&limits));
@@ -65,7 +68,7 @@ pub(super) async fn serve(
             Ok::<_, Infallible>(response.map(Breakable::new))
         }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Tasks { tasks, cut });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS)
@@ -85,6 +88,25 @@ pub(super) async fn serve(
         () = closing.cancelled(), if !is_late => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+/// Where hyper runs the streams of a connection: no task is loose, and each ends when time is up.
+#[derive(Clone)]
+struct Tasks {
+    tasks: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, stream: F) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stream => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
 }
 
 /// A stream whose first bytes were read already.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,39 +81,56 @@ impl Server {
     /// connections are taken all the while, so that `/health` and `/ready` answer to the end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let connections = TaskTracker::new();
-        let closing = CancellationToken::new();
+        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut drained = std::pin::pin!(self.drained(stop, &closing));
-        loop {
+        let deadline = loop {
             tokio::select! {
-                () = &mut drained => break,
+                deadline = &mut drained => break deadline,
                 (stream, peer) = accept::next(&self.listener) => {
-                    let (edge, limits) = (Arc::clone(&self.edge), Arc::clone(&self.limits));
-                    let closing = closing.clone();
-                    connections.spawn(serve::connection(stream, peer, edge, limits, closing));
+                    let client = serve::Client {
+                        peer,
+                        edge: Arc::clone(&self.edge),
+                        limits: Arc::clone(&self.limits),
+                        closing: closing.clone(),
+                        cut: cut.clone(),
+                        tasks: connections.clone(),
+                    };
+                    connections.spawn(serve::connection(stream, client));
                 }
             }
-        }
+        };
         connections.close();
+        let flushed = deadline.max(Instant::now() + FLUSH);
+        let _ = tokio::time::timeout_at(flushed, connections.wait()).await;
+        self.drain.cut();
+        cut.cancel();
         let _ = tokio::time::timeout(FLUSH, connections.wait()).await;
     }
 
-    /// Announce, wait for load balancers to notice, refuse new work, wait for the old.
-    async fn drained(&self, stop: impl Future<Output = ()>, closing: &CancellationToken) {
+    /// Announce, wait for load balancers to notice, refuse new work, wait for the old. Returns
+    /// when time is up, counted from the signal.
+    async fn drained(
+        &self,
+        stop: impl Future<Output = ()>,
+        closing: &CancellationToken,
+    ) -> Instant {
         stop.await;
+        let deadline = Instant::now() + self.drain_timeout;
         self.drain.announce();
         if !self.drain_delay.is_zero() {
             tracing::info!("drain announced: /ready says so, new work is still taken");
-            tokio::time::sleep(self.drain_delay).await;
+            tokio::time::sleep(self.drain_delay.min(self.drain_timeout)).await;
         }
         self.drain.refuse();
         closing.cancel();
         tracing::info!(running = self.drain.running(), "draining");
-        match tokio::time::timeout(self.drain_timeout, self.drain.finished()).await {
+        match tokio::time::timeout_at(deadline, self.drain.finished()).await {
             Ok(()) => tracing::info!("drained: everything that ran has ended"),
             Err(_) => tracing::warn!(
                 running = self.drain.running(),
                 "DRAIN_TIMEOUT is over: what still runs is cut"
             ),
         }
+        deadline
     }
 }

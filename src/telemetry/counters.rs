@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
+use super::outcome::Outcome;
+
 /// Counts of this process, shared by the gate, which writes, and the operations routes, which read.
 #[derive(Debug)]
 pub struct Counters {
@@ -16,6 +18,7 @@ pub struct Counters {
     client_gone: AtomicU64,
     failed: AtomicU64,
     refused: AtomicU64,
+    drained: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -31,12 +34,14 @@ pub struct Snapshot {
     pub active: u64,
     /// Exchanges that ended as announced.
     pub completed: u64,
-    /// Exchanges that the client left.
+    /// Exchanges that the client left, or stopped to read.
     pub client_gone: u64,
-    /// Exchanges that the upstream broke.
+    /// Exchanges that the upstream broke, or a bug in the relay.
     pub failed: u64,
     /// Requests that the relay said no to, before or after admission.
     pub refused: u64,
+    /// Exchanges that were cut when the relay shut down.
+    pub drained: u64,
 }
 
 impl Counters {
@@ -51,6 +56,7 @@ impl Counters {
             client_gone: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            drained: AtomicU64::new(0),
         }
     }
 
@@ -60,14 +66,15 @@ impl Counters {
         self.active.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An admitted exchange ended, with this outcome's label.
-    pub fn ended(&self, outcome: &str) {
+    /// An admitted exchange ended.
+    pub fn ended(&self, outcome: Outcome) {
         self.active.fetch_sub(1, Ordering::Relaxed);
         let counter = match outcome {
-            "completed" => &self.completed,
-            "client_gone" => &self.client_gone,
-            "refused" => &self.refused,
-            _ => &self.failed,
+            Outcome::Completed => &self.completed,
+            Outcome::ClientGone | Outcome::Stalled => &self.client_gone,
+            Outcome::Refused => &self.refused,
+            Outcome::Drained => &self.drained,
+            Outcome::UpstreamFailed | Outcome::Panicked => &self.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -89,6 +96,7 @@ impl Counters {
             client_gone: read(&self.client_gone),
             failed: read(&self.failed),
             refused: read(&self.refused),
+            drained: read(&self.drained),
         }
     }
 }

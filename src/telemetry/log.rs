@@ -1,24 +1,33 @@
 //! Log lines: pretty on a terminal, JSON otherwise, and every line through the redaction.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::outcome::Outcome;
 use super::redact::redact;
 use crate::config::{Log, LogFormat};
 
+/// Lines that may wait to be written.
+const QUEUE: usize = 8192;
+/// What of a path is logged, in characters.
+const LONGEST_PATH: usize = 256;
+
 /// The facts of one finished exchange.
 #[derive(Debug)]
-pub struct Exchange<'a> {
+pub struct Finished<'a> {
     /// Under which name the caller is counted.
     pub subject: &'a str,
     /// The client's address.
@@ -30,9 +39,11 @@ pub struct Exchange<'a> {
     /// The answer's status; `None` where the client left before there was one.
     pub status: Option<u16>,
     /// How it ended.
-    pub outcome: &'static str,
+    pub outcome: Outcome,
     /// The relay's own error code, where it made the answer.
     pub code: Option<&'static str>,
+    /// What was behind it, for the operator alone.
+    pub cause: Option<&'a str>,
     /// The `x-request-id` that the client saw.
     pub request_id: Option<&'a str>,
     /// Body bytes from the client.
@@ -46,12 +57,13 @@ pub struct Exchange<'a> {
 }
 
 /// Writes the one line of a finished exchange.
-pub fn log_exchange(exchange: &Exchange<'_>) {
+pub fn log_finished(exchange: &Finished<'_>) {
     // To the microsecond: finer digits are noise.
     let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
     let total_ms = milliseconds(exchange.total);
     let first_byte_ms = exchange.first_byte.map(milliseconds);
     let status = exchange.status.unwrap_or_default();
+    let path = shorten(exchange.path);
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -59,33 +71,43 @@ pub fn log_exchange(exchange: &Exchange<'_>) {
                 subject = exchange.subject,
                 client = %exchange.client,
                 method = exchange.method,
-                path = exchange.path,
+                path,
                 status = exchange.status,
-                outcome = exchange.outcome,
+                outcome = exchange.outcome.label(),
                 code = exchange.code,
+                cause = exchange.cause,
                 request_id = exchange.request_id,
                 bytes_up = exchange.bytes_up,
                 bytes_down = exchange.bytes_down,
                 first_byte_ms,
                 total_ms,
-                "{} {} {} {}", exchange.method, exchange.path, status, exchange.outcome
+                "{} {} {} {}", exchange.method, path, status, exchange.outcome.label()
             )
         };
     }
-    if exchange.outcome == "upstream_failed" {
-        line!(warn);
-    } else {
-        line!(info);
+    match exchange.outcome {
+        Outcome::Panicked => line!(error),
+        Outcome::UpstreamFailed | Outcome::Drained => line!(warn),
+        // Something to look at although nothing broke, such as a key that OpenAI refuses.
+        Outcome::Completed if exchange.cause.is_some() => line!(warn),
+        _ => line!(info),
     }
 }
 
-/// Installs the process's subscriber. Call once.
-pub fn init(config: &Log) -> Result<()> {
-    let sink = Sink::open(config)?;
+/// A path may be 32 KiB long; its start says enough.
+fn shorten(path: &str) -> &str {
+    let end = path.char_indices().nth(LONGEST_PATH).map(|(at, _)| at);
+    &path[..end.unwrap_or(path.len())]
+}
+
+/// Installs the process's subscriber. Call once, and keep what it returns to the end.
+pub fn init(config: &Log) -> Result<LogWriter> {
+    let (sink, writer) = LogWriter::start(config)?;
+    let is_terminal = config.file.is_none() && io::stderr().is_terminal();
     let is_json = match config.format {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
-        LogFormat::Auto => !sink.is_terminal(),
+        LogFormat::Auto => !is_terminal,
     };
     // Libraries may print what they carry when asked for more: only the relay's own lines follow
     // the level.
@@ -100,35 +122,85 @@ pub fn init(config: &Log) -> Result<()> {
             .with(json.with_span_list(false).with_writer(sink))
             .try_init()
     } else {
-        let ansi = sink.is_terminal();
         registry
-            .with(layer.with_ansi(ansi).with_writer(sink))
+            .with(layer.with_ansi(is_terminal).with_writer(sink))
             .try_init()
     };
-    installed.context("the log was set up twice")
+    installed.context("the log was set up twice")?;
+    Ok(writer)
 }
 
-/// Where lines go: standard error, or the file that `LOG_FILE` names.
-#[derive(Clone)]
-enum Sink {
-    Stderr,
-    File(Arc<Mutex<std::fs::File>>),
+/// The thread that writes, so that a log which nobody reads stops no traffic: past its queue
+/// lines are dropped. Writes what waits when it is dropped itself.
+pub struct LogWriter {
+    reopen: Arc<AtomicBool>,
+    _thread: WorkerGuard,
 }
 
-impl Sink {
-    fn open(config: &Log) -> Result<Sink> {
-        let Some(path) = &config.file else {
-            return Ok(Sink::Stderr);
+impl LogWriter {
+    fn start(config: &Log) -> Result<(Sink, LogWriter)> {
+        let reopen = Arc::new(AtomicBool::new(false));
+        let queue = NonBlockingBuilder::default()
+            .buffered_lines_limit(QUEUE)
+            .lossy(true);
+        let (lines, thread) = match &config.file {
+            None => queue.finish(io::stderr()),
+            Some(path) => queue.finish(LogFile::open(path, Arc::clone(&reopen))?),
         };
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.with_context(|| format!("LOG_FILE: cannot open {}", path.display()))?;
-        Ok(Sink::File(Arc::new(Mutex::new(file))))
+        let writer = LogWriter {
+            reopen,
+            _thread: thread,
+        };
+        Ok((Sink(lines), writer))
     }
 
-    fn is_terminal(&self) -> bool {
-        matches!(self, Sink::Stderr) && io::stderr().is_terminal()
+    /// Opens `LOG_FILE` anew with the next line, after it was moved away.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Relaxed);
     }
 }
+
+/// The file that `LOG_FILE` names.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    reopen: Arc<AtomicBool>,
+}
+
+impl LogFile {
+    fn open(path: &Path, reopen: Arc<AtomicBool>) -> Result<LogFile> {
+        let file = append_to(path);
+        let file = file.with_context(|| format!("LOG_FILE: cannot open {}", path.display()))?;
+        Ok(LogFile {
+            path: path.to_owned(),
+            file,
+            reopen,
+        })
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.reopen.swap(false, Ordering::Relaxed)
+            && let Ok(file) = append_to(&self.path)
+        {
+            self.file = file;
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The way to the thread that writes.
+#[derive(Clone)]
+struct Sink(NonBlocking);
 
 impl<'a> MakeWriter<'a> for Sink {
     type Writer = Line;
@@ -163,12 +235,6 @@ impl Drop for Line {
         let text = String::from_utf8_lossy(&self.text);
         let line = redact(&text);
         // A log that cannot be written must not stop the traffic.
-        let _ = match &self.sink {
-            Sink::Stderr => io::stderr().write_all(line.as_bytes()),
-            Sink::File(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.write_all(line.as_bytes())
-            }
-        };
+        let _ = self.sink.0.write_all(line.as_bytes());
     }
 }

@@ -2,8 +2,10 @@
 
 mod counters;
 mod log;
+mod outcome;
 mod redact;
 
-pub use counters::{Counters, Snapshot};
-pub use log::{Exchange, init, log_exchange};
+pub use counters::Counters;
+pub use log::{Finished, LogWriter, init, log_finished};
+pub use outcome::Outcome;
 pub use redact::redact;

@@ -113,30 +113,24 @@ impl Dialer {
         let hop = self.connect_proxy(proxy.uri()).await?;
         let hop = Once(Some(TokioIo::new(hop)));
         let at = proxy.uri().clone();
+        let target = with_port(&self.target);
         let opened = match (proxy.uri().scheme_str(), proxy.raw_auth()) {
             (Some("socks5" | "socks5h"), auth) => {
                 let mut socks = SocksV5::new(at, hop).local_dns(false);
                 if let Some((user, password)) = auth {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
-                socks
-                    .call(self.target.clone())
-                    .await
-                    .map_err(|error| innermost(&error))
+                socks.call(target).await.map_err(|error| innermost(&error))
             }
             (Some("socks4" | "socks4a"), _) => {
                 let mut socks = SocksV4::new(at, hop).local_dns(false);
-                socks
-                    .call(self.target.clone())
-                    .await
-                    .map_err(|error| innermost(&error))
+                socks.call(target).await.map_err(|error| innermost(&error))
             }
             _ => {
                 let mut tunnel = Tunnel::new(at, hop);
                 if let Some(auth) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(auth.clone());
                 }
-                let target = with_port(&self.target);
                 tunnel.call(target).await.map_err(|error| innermost(&error))
             }
         };
@@ -145,9 +139,13 @@ impl Dialer {
 
     /// The connection to the proxy itself.
     async fn connect_proxy(&self, at: &Uri) -> Result<Box<dyn Io>, Fault> {
-        let in_front = |fault: Fault| match fault {
-            Fault::ConnectTimeout => Fault::ConnectTimeout,
-            other => Fault::Proxy(other.to_string()),
+        let in_front = |fault: Fault| {
+            let why = match fault {
+                Fault::Dns(why) | Fault::Connect(why) | Fault::Tls(why) => why,
+                other => other.to_string(),
+            };
+            let (host, port) = (at.host().unwrap_or_default(), port(at));
+            Fault::Proxy(format!("{host}:{port}: {why}"))
         };
         let stream = self.connect_tcp(at).await.map_err(in_front)?;
         match (at.scheme_str(), &self.proxy_tls) {

@@ -18,28 +18,18 @@ const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// What a request does not carry upstream besides: credentials, cookies, and whatever tells of the
-/// client's network or page.
-const NOT_UP: [&str; 16] = [
+/// What a request does not carry upstream besides: credentials, cookies, and what tells of the
+/// client's page; what tells of its network is in [`fields::tells_of_network`].
+const NOT_UP: [&str; 7] = [
     "authorization",
     "cookie",
     "cookie2",
     "host",
-    "fastly-client-ip",
-    "forwarded",
     "origin",
     "referer",
     // May hold a credential, and means nothing without an upgrade.
     "sec-websocket-protocol",
-    "true-client-ip",
-    "via",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-envoy-external-address",
-    "x-original-forwarded-for",
-    "x-real-ip",
 ];
-const NOT_UP_PREFIXES: [&str; 2] = ["cf-", "x-forwarded-"];
 
 /// Go up for callers that may name an organization.
 const ORGANIZATION: [&str; 2] = ["openai-organization", "openai-project"];
@@ -67,9 +57,7 @@ pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool
     strip(headers, |name| {
         HOP_BY_HOP.contains(&name)
             || NOT_UP.contains(&name)
-            || NOT_UP_PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
+            || fields::tells_of_network(name)
             || (!may_name_organization && ORGANIZATION.contains(&name))
     });
     if takes_trailers {
@@ -105,18 +93,19 @@ pub(super) fn strip_response(headers: &mut HeaderMap) {
 
 /// Removes what the rule names, and what the `Connection` lines name.
 fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
+    let named: Vec<HeaderName> = fields::items(headers, &header::CONNECTION)
+        .filter_map(|item| HeaderName::from_bytes(item).ok())
+        .collect();
     let doomed: Vec<HeaderName> = headers
         .keys()
         .filter(|name| {
             let name = name.as_str();
             // `content_length` is `Content-Length` to some servers behind CGI.
-            is_dropped(name)
-                || (name.contains('_') && is_alias(name, &is_dropped))
-                || fields::lists(headers, &header::CONNECTION, name)
+            is_dropped(name) || (name.contains('_') && is_alias(name, &is_dropped))
         })
         .cloned()
         .collect();
-    for name in doomed {
+    for name in doomed.into_iter().chain(named) {
         headers.remove(name);
     }
 }

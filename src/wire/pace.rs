@@ -25,7 +25,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// At least [`ENOUGH`] bytes in each `limit` of waiting.
+    /// At least 1 KiB in each `limit` of waiting.
     pub fn of_progress(limit: Duration) -> Pace {
         Pace::new(limit, ENOUGH)
     }

@@ -108,6 +108,42 @@ async fn what_outlives_drain_timeout_is_cut_and_looks_cut() {
         !text.ends_with("0\r\n\r\n") && !text.contains("[DONE]"),
         "{text}"
     );
+    let outcomes: Vec<_> = relay.exchanges();
+    assert_eq!(outcomes.len(), 1);
+    assert_eq!(outcomes[0]["outcome"], "drained");
+}
+
+#[tokio::test]
+async fn drain_timeout_counts_from_the_signal() {
+    let times = [("DRAIN_DELAY", "1"), ("DRAIN_TIMEOUT", "1500ms")];
+    let (_upstream, mut relay) = pair_with(&times).await;
+    let _running = begin(&relay, 60_000).await;
+    let signal = std::time::Instant::now();
+    relay.signal("TERM");
+    assert_eq!(relay.exit_code().await, Some(0));
+    // Had the delay come on top, it would be 2.5 s.
+    let took = signal.elapsed();
+    assert!(took >= Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_millis(2400), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_rest_of_its_answer() {
+    let (_upstream, mut relay) = pair_with(&[]).await;
+    let mut connection = Connection::open(relay.address()).await;
+    let target = "/v1/_fake/bytes?n=30000000";
+    connection
+        .write(&request("GET", target, &[&authorization()], b""))
+        .await;
+    connection.head().await.expect("a head");
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    let mut bytes = 0;
+    while let Some(more) = connection.more().await {
+        bytes += more.len();
+    }
+    assert_eq!(bytes, 30_000_000);
+    assert_eq!(relay.exit_code().await, Some(0));
 }
 
 #[tokio::test]

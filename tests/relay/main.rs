@@ -4,6 +4,8 @@
 
 // Tests may stop at once, and their tasks end with their runtime.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+// Tables of cases are long.
+#![allow(clippy::too_many_lines)]
 
 mod support;
 

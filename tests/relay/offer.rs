@@ -213,3 +213,43 @@ async fn an_offer_is_one_line_in_the_log_without_its_secrets() {
     );
     assert!(!relay.log_text().contains("0123456789abcdefghijkl"));
 }
+
+#[tokio::test]
+async fn whoever_may_not_make_an_offer_hears_nothing_of_what_was_wrong_with_it() {
+    let (upstream, relay) = pair().await;
+    for body in ["", "{}", "not JSON", r#"{"sdp":"v=0\r\n"}"#] {
+        let answer = post(relay.address(), "/offer", &[], body).await;
+        assert_eq!(answer.status, 401, "{body}");
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_is_trimmed_and_a_blank_one_or_a_blank_model_counts_as_none() {
+    let (upstream, relay) = pair().await;
+    let token = format!(" {}\n", upstream.mint_ephemeral());
+    let answer = offer(&relay, &[], &json!({ "sdp": SDP, "token": token })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let body = json!({ "sdp": SDP, "token": " ", "model": "" });
+    let answer = offer(&relay, &[&authorization()], &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    upstream.take_received();
+    let body = json!({ "sdp": SDP, "token": "ek_abc\u{7f}def" });
+    let answer = offer(&relay, &[], &body).await;
+    assert_eq!(answer.status, 401);
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_of_the_upstreams_that_is_no_sdp_is_502() {
+    let (upstream, mut relay) = pair().await;
+    upstream.push_script("status=200".parse().expect("a script"));
+    let answer = offer(&relay, &[&authorization()], &json!({ "sdp": SDP })).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "upstream_broken")
+    );
+    relay
+        .line(|line| line["outcome"] == "upstream_failed")
+        .await;
+}

@@ -64,6 +64,23 @@ async fn a_chunked_body_arrives_chunked() {
 }
 
 #[tokio::test]
+async fn a_chunked_body_goes_up_whatever_the_method() {
+    let (upstream, relay) = pair().await;
+    let mut connection = Connection::open(relay.address()).await;
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "FOO"] {
+        let lines = ["Transfer-Encoding: chunked"];
+        let bytes = kept(method, "/v1/_fake/echo", &lines, b"5\r\nhello\r\n0\r\n\r\n");
+        ask(&mut connection, &bytes).await;
+        let arrived = upstream.take_received().remove(0);
+        assert_eq!(
+            (arrived.body.as_slice(), arrived.complete),
+            (&b"hello"[..], true),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_a_body_stays_without() {
     let (upstream, relay) = pair().await;
     let mut connection = Connection::open(relay.address()).await;

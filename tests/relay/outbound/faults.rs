@@ -39,10 +39,13 @@ async fn a_handshake_that_never_ends_is_504_after_the_connect_timeout() {
 #[tokio::test]
 async fn silence_before_the_head_is_504_after_the_read_timeout() {
     let (upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "200ms")]).await;
-    let script = "X-Fake-Script: hang=head";
-    let answer = get(relay.address(), "/v1/models", &[&authorization(), script]).await;
+    let lines = [&authorization(), "X-Fake-Script: hang=head"];
+    let answer = get(relay.address(), "/v1/models", &lines).await;
     check_fault(&answer, 504, "upstream_timeout");
-    assert_eq!(upstream.received().len(), 1);
+    // The much longer write timeout does not stretch it.
+    let answer = post(relay.address(), "/v1/responses", &lines, "{}").await;
+    check_fault(&answer, 504, "upstream_timeout");
+    assert_eq!(upstream.received().len(), 2);
 }
 
 #[tokio::test]
@@ -60,10 +63,17 @@ async fn silence_within_the_answer_cuts_it_after_the_read_timeout() {
 #[tokio::test]
 async fn a_timeout_is_between_bytes_and_never_for_the_whole() {
     let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "400ms")]).await;
-    let script = "X-Fake-Script: delay=200 chunk-delay=200";
-    let target = "/v1/_fake/bytes?n=300000&chunked=1";
-    let answer = get(relay.address(), target, &[&authorization(), script]).await;
-    assert_eq!((answer.body.len(), answer.is_complete), (300_000, true));
+    for script in ["delay=200 chunk-delay=200", "drip=2"] {
+        let script = format!("X-Fake-Script: {script}");
+        let target = "/v1/_fake/bytes?n=50000&chunked=1";
+        let target = if script.contains("drip") {
+            "/v1/_fake/bytes?n=50"
+        } else {
+            target
+        };
+        let answer = get(relay.address(), target, &[&authorization(), &script]).await;
+        assert_eq!((answer.status, answer.is_complete), (200, true), "{script}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,35 @@
+//! Outcome: how an exchange ended. Exactly one for each.
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both bodies ended as announced.
+    Completed,
+    /// The client left first.
+    ClientGone,
+    /// The upstream could not be reached, broke off, or stayed silent too long.
+    UpstreamFailed,
+    /// The client took no byte more of its answer for too long.
+    Stalled,
+    /// The relay shut down and could wait no longer.
+    Drained,
+    /// The relay itself said no.
+    Refused,
+    /// The relay made a mistake.
+    Panicked,
+}
+
+impl Outcome {
+    /// The label in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::ClientGone => "client_gone",
+            Outcome::UpstreamFailed => "upstream_failed",
+            Outcome::Stalled => "stalled",
+            Outcome::Drained => "drained",
+            Outcome::Refused => "refused",
+            Outcome::Panicked => "panicked",
+        }
+    }
+}
