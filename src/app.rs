@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::admission::{Drain, Gate};
+use crate::admission::{Drain, Gate, Pressure};
 use crate::config::Config;
 use crate::control::Control;
 use crate::edge::Edge;
@@ -16,6 +16,7 @@ use crate::upstream::Upstream;
 /// A relay that listens, ready to run. Must be called inside the runtime.
 pub fn build(config: &Config) -> Result<Server> {
     let drain = Arc::new(Drain::new());
+    let pressure = Arc::new(Pressure::default());
     let counters = Arc::new(Counters::new());
     let upstream = Upstream::new(&config.upstream)?;
     let gate = Gate::new(
@@ -23,11 +24,16 @@ pub fn build(config: &Config) -> Result<Server> {
         config.environment,
         upstream.has_server_key(),
         Arc::clone(&drain),
+        Arc::clone(&pressure),
         Arc::clone(&counters),
     );
-    let relay = Relay::new(upstream, config.realtime.model.clone());
+    let relay = Relay::new(
+        upstream,
+        config.realtime.model.clone(),
+        config.sse_keepalive,
+    );
     let control = Control::new(Arc::clone(&drain), counters).router();
     let proxies = config.server.trusted_proxies.clone();
     let edge = Arc::new(Edge::new(gate, relay, control, proxies));
-    Server::bind(&config.server, edge, drain)
+    Server::bind(&config.server, edge, drain, pressure)
 }

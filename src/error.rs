@@ -49,6 +49,8 @@ pub enum Kind {
     InvalidOffer,
     /// The relay is shutting down.
     Draining,
+    /// The relay has no room for more.
+    Overloaded,
     /// The server has no key to lend.
     ServerKeyMissing,
     /// No connection to the upstream could be made.
@@ -90,7 +92,7 @@ impl Kind {
             Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Kind::BodyTimeout | Kind::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Kind::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Draining | Kind::ServerKeyMissing | Kind::UpstreamBusy => {
+            Kind::Draining | Kind::Overloaded | Kind::ServerKeyMissing | Kind::UpstreamBusy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Kind::UpstreamUnreachable
@@ -123,6 +125,7 @@ impl Kind {
             Kind::BodyTimeout => "body_timeout",
             Kind::InvalidOffer => "invalid_offer",
             Kind::Draining => "relay_draining",
+            Kind::Overloaded => "relay_overloaded",
             Kind::ServerKeyMissing => "server_key_missing",
             Kind::UpstreamUnreachable => "upstream_unreachable",
             Kind::UpstreamDns => "upstream_dns",
@@ -253,6 +256,24 @@ impl Refusal {
         *response.status_mut() = self.status();
         self.write_headers(response.headers_mut());
         response
+    }
+
+    /// The last event of a stream that broke: with a name and flat where the stream's events have
+    /// names (wire.md 3.2), else the bare object. Both carry `error`, which the SDKs look for.
+    pub fn to_event(&self, is_named: bool) -> Bytes {
+        let error = self.error_object();
+        Bytes::from(if is_named {
+            let flat = json!({
+                "type": "error",
+                "code": self.kind.code(),
+                "message": self.message,
+                "param": null,
+                "error": error,
+            });
+            format!("event: error\ndata: {flat}\n\n")
+        } else {
+            format!("data: {}\n\n", json!({ "error": error }))
+        })
     }
 
     /// OpenAI's error object (wire.md 2.1) with the request id beside its four fields.

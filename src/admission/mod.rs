@@ -6,12 +6,14 @@
 mod credential;
 mod drain;
 mod permit;
+mod pressure;
 mod principal;
 
 use std::sync::Arc;
 
 pub use drain::Drain;
 pub use permit::{Permit, Request};
+pub use pressure::{Level, Pressure};
 pub use principal::Principal;
 
 use crate::config::{Access, Environment};
@@ -80,6 +82,7 @@ pub struct Gate {
     environment: Environment,
     has_server_key: bool,
     drain: Arc<Drain>,
+    pressure: Arc<Pressure>,
     counters: Arc<Counters>,
 }
 
@@ -90,6 +93,7 @@ impl Gate {
         environment: Environment,
         has_server_key: bool,
         drain: Arc<Drain>,
+        pressure: Arc<Pressure>,
         counters: Arc<Counters>,
     ) -> Gate {
         Gate {
@@ -97,6 +101,7 @@ impl Gate {
             environment,
             has_server_key,
             drain,
+            pressure,
             counters,
         }
     }
@@ -127,6 +132,13 @@ impl Gate {
                 "This relay is shutting down. Try again shortly.",
             )
             .retry_after(DRAIN_RETRY_AFTER_S));
+        }
+        if self.pressure.level() >= Level::Shedding {
+            return Err(Refusal::new(
+                Kind::Overloaded,
+                "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
+            )
+            .retry_after(1));
         }
         if ask.is_upgrade {
             self.check_page(ask.origin)?;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::Effective;
 use super::row::{Row, Section};
-use super::table::ROWS;
+use super::table::rows;
 
 const HEAD: &str = "\
 # Configuration
@@ -50,7 +50,7 @@ pub fn configuration_markdown() -> String {
             "\n## {}\n\n| variable | default | unit | meaning | accepts |\n| --- | --- | --- | --- | --- |\n",
             section.title()
         );
-        for row in ROWS.iter().filter(|row| row.section == section) {
+        for row in rows().filter(|row| row.section == section) {
             let _ = writeln!(out, "{}", markdown_row(row));
         }
     }
@@ -65,7 +65,7 @@ pub fn env_example() -> String {
         .to_owned();
     for section in Section::ALL {
         let _ = writeln!(out, "\n# --- {} ---", section.title());
-        for row in ROWS.iter().filter(|row| row.section == section) {
+        for row in rows().filter(|row| row.section == section) {
             let mark = if section == Section::Keys { "" } else { "# " };
             let unit = if row.unit.is_empty() {
                 String::new()
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_documents_name_every_variable() {
-        for row in ROWS {
+        for row in rows() {
             for name in row.names() {
                 assert!(
                     configuration_markdown().contains(&format!("`{name}`")),

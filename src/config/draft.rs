@@ -10,8 +10,8 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::{
-    Access, BaseUrl, Config, Environment, Log, LogFormat, Origins, Proxy, Realtime, Server,
-    TrustedProxies, Upstream, value,
+    Access, BaseUrl, Config, Environment, Limits, Log, LogFormat, MemoryBudget, Origins, Proxy,
+    Realtime, Server, TrustedProxies, Upstream, value,
 };
 
 /// The configuration while it is being read.
@@ -34,6 +34,16 @@ impl Draft {
                 drain_timeout: Duration::ZERO,
                 drain_delay: Duration::ZERO,
                 trusted_proxies: TrustedProxies(Vec::new()),
+                limits: Limits {
+                    header_timeout: Duration::ZERO,
+                    keep_alive_timeout: Duration::ZERO,
+                    body_timeout: Duration::ZERO,
+                    write_timeout: Duration::ZERO,
+                    max_body_bytes: None,
+                    max_connections: None,
+                    max_connections_per_ip: None,
+                    memory: MemoryBudget::Off,
+                },
             },
             access: Access {
                 relay_token: None,
@@ -59,6 +69,7 @@ impl Draft {
             realtime: Realtime {
                 model: String::new(),
             },
+            sse_keepalive: Duration::ZERO,
             log: Log {
                 level: Level::INFO,
                 format: LogFormat::Auto,

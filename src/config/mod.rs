@@ -8,6 +8,7 @@ mod document;
 mod dotenv;
 mod draft;
 mod file;
+mod limits;
 mod mask;
 mod review;
 mod row;
@@ -32,7 +33,7 @@ pub use source::Sources;
 use draft::Draft;
 use mask::Mask;
 use row::Row;
-use table::ROWS;
+use table::rows;
 
 /// The whole configuration, one part per room.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Realtime sessions.
     pub realtime: Realtime,
+    /// How long an event stream may be silent before a comment line is added; zero for ever.
+    pub sse_keepalive: Duration,
     /// Log output.
     pub log: Log,
     /// Development or production.
@@ -81,6 +84,40 @@ pub struct Server {
     pub drain_delay: Duration,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
+    /// What bounds a client.
+    pub limits: Limits,
+}
+
+/// What bounds a client, in time, bytes and connections.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a head may take, and a new connection to send the first byte of one.
+    pub header_timeout: Duration,
+    /// How long a kept connection may idle.
+    pub keep_alive_timeout: Duration,
+    /// How long a body may make next to no progress.
+    pub body_timeout: Duration,
+    /// How long a client may take next to nothing of its answer.
+    pub write_timeout: Duration,
+    /// The largest body, in bytes.
+    pub max_body_bytes: Option<u64>,
+    /// The most connections; `None` for what the limit of open files allows.
+    pub max_connections: Option<usize>,
+    /// The most connections of one address.
+    pub max_connections_per_ip: Option<usize>,
+    /// The memory to stay within.
+    pub memory: MemoryBudget,
+}
+
+/// The memory that the relay should stay within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryBudget {
+    /// So many percent of the container's memory, or the machine's.
+    Percent(u8),
+    /// So many bytes.
+    Bytes(u64),
+    /// Whatever there is.
+    Off,
 }
 
 /// The address ranges whose `X-Forwarded-For` and `Forwarded` headers are believed.
@@ -249,8 +286,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut errors: Vec<String> = sources.problems().to_vec();
     let mut draft = Draft::blank();
     draft.notes.extend(sources.notes().iter().cloned());
-    let mut found = Vec::with_capacity(ROWS.len());
-    for row in ROWS {
+    let mut found = Vec::new();
+    for row in rows() {
         let one = sources
             .find(row, &mask, &mut draft.notes)
             .unwrap_or_else(|error| {
@@ -262,8 +299,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         }
         found.push(one);
     }
-    let mut values = Vec::with_capacity(ROWS.len());
-    for (row, one) in ROWS.iter().zip(found) {
+    let mut values = Vec::new();
+    for (row, one) in rows().zip(found) {
         let (text, place) = one.map_or_else(
             || (row.default.to_owned(), "default".to_owned()),
             |one| (one.text, one.place),

@@ -39,16 +39,18 @@ pub(super) enum Section {
     Keys,
     Access,
     Server,
+    Limits,
     Upstream,
     Realtime,
     Log,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Keys,
         Self::Access,
         Self::Server,
+        Self::Limits,
         Self::Upstream,
         Self::Realtime,
         Self::Log,
@@ -60,6 +62,7 @@ impl Section {
             Self::Keys => "Keys",
             Self::Access => "Who may use the server's key",
             Self::Server => "Listening and stopping",
+            Self::Limits => "Limits that protect",
             Self::Upstream => "The way to OpenAI",
             Self::Realtime => "Realtime",
             Self::Log => "Logging",

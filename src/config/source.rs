@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::mask::Mask;
 use super::row::Row;
-use super::table::ROWS;
+use super::table::rows;
 use super::{ConfigErrors, dotenv, spelling};
 
 /// The files in the working directory, the stronger one first.
@@ -350,8 +350,7 @@ impl Layer {
 
 /// Every name of every row.
 fn names() -> impl Iterator<Item = (&'static Row, &'static str)> {
-    ROWS.iter()
-        .flat_map(|row| row.names().map(move |name| (row, name)))
+    rows().flat_map(|row| row.names().map(move |name| (row, name)))
 }
 
 /// The variable that names a file with the value of `name`.

@@ -5,6 +5,7 @@
 use secrecy::SecretString;
 
 use super::draft::{Draft, put};
+use super::limits::LIMITS;
 use super::row::{PLAIN, Row, Section};
 use super::{BaseUrl, ProxyUrl, file, value};
 
@@ -16,7 +17,11 @@ const PROXY: &str =
     "an http, https, socks4, socks5 or socks5h URL, with user and password if needed";
 
 /// Every variable that has an effect, in the order of the documents.
-pub(super) const ROWS: &[Row] = &[
+pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(LIMITS)
+}
+
+const ROWS: &[Row] = &[
     Row {
         name: "OPENAI_API_KEY",
         accepts: "an OpenAI API key, without spaces and without the word Bearer",
@@ -341,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_that_its_own_row_accepts() {
-        for row in ROWS.iter().filter(|row| !row.default.is_empty()) {
+        for row in rows().filter(|row| !row.default.is_empty()) {
             assert_eq!(
                 (row.set)(&mut Draft::blank(), row.default),
                 Ok(()),
@@ -353,11 +358,7 @@ mod tests {
 
     #[test]
     fn no_two_variables_share_a_name_or_a_file_name() {
-        let mut names: Vec<String> = ROWS
-            .iter()
-            .flat_map(Row::names)
-            .map(str::to_owned)
-            .collect();
+        let mut names: Vec<String> = rows().flat_map(Row::names).map(str::to_owned).collect();
         names.extend(names.clone().iter().map(|name| file_name(name)));
         let count = names.len();
         names.sort();
@@ -367,7 +368,7 @@ mod tests {
 
     #[test]
     fn every_row_says_what_it_is_for_and_what_it_accepts() {
-        for row in ROWS {
+        for row in rows() {
             assert!(
                 row.help.contains('.') && !row.accepts.is_empty() && !row.accepts.ends_with('.'),
                 "{}",

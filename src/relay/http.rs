@@ -4,6 +4,7 @@ use ::http::{Request, Response};
 
 use super::Relay;
 use super::body::RelayedBody;
+use super::events::EventStream;
 use super::exchange::Exchange;
 use crate::admission::Permit;
 use crate::error::Refusal;
@@ -20,6 +21,7 @@ impl Relay {
     ) -> Result<Response<RelayedBody>, Refusal> {
         let mut exchange = Exchange::new(permit);
         let (head, body) = request.into_parts();
+        let version = head.version;
         let body = RequestBody::from_client(body, exchange.sent());
         let outgoing = Outgoing {
             method: head.method,
@@ -34,6 +36,7 @@ impl Relay {
             Err(fault) => return Err(exchange.faulted(&fault)),
         };
         exchange.answered(reply.status(), reply.headers_mut());
-        Ok(reply.map(|body| RelayedBody::new(body, exchange)))
+        let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
+        Ok(reply.map(|body| RelayedBody::new(body, exchange, events)))
     }
 }

@@ -1,6 +1,7 @@
 //! The movers: one entry for each way of carrying an exchange. Each takes its Permit by value.
 
 mod body;
+mod events;
 mod exchange;
 mod http;
 mod offer;
@@ -8,6 +9,8 @@ mod sdp;
 
 pub use body::RelayedBody;
 pub use offer::OfferDraft;
+
+use std::time::Duration;
 
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
@@ -18,14 +21,17 @@ use exchange::Exchange;
 pub struct Relay {
     upstream: Upstream,
     realtime_model: String,
+    sse_keepalive: Duration,
 }
 
 impl Relay {
-    /// A relay to this upstream. `realtime_model` is what an `/offer` without a model gets.
-    pub fn new(upstream: Upstream, realtime_model: String) -> Relay {
+    /// A relay to this upstream. `realtime_model` is what an `/offer` without a model gets;
+    /// `sse_keepalive` the silence of an event stream that gets a comment, zero for none.
+    pub fn new(upstream: Upstream, realtime_model: String, sse_keepalive: Duration) -> Relay {
         Relay {
             upstream,
             realtime_model,
+            sse_keepalive,
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::admission::{Level, Pressure};
+
 /// Connections that the kernel keeps ready while the relay is busy.
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether a client is still there.
@@ -31,25 +33,54 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The next connection.
-pub(super) async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Without it Nagle's algorithm and delayed acknowledgements add some 40 ms to an
-                // exchange. A socket that cannot take it is broken, and its first read says so.
-                let _ = stream.set_nodelay(true);
-                // Finds out about clients that vanished while they are owed nothing.
-                let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                return (stream, peer);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+/// Takes connections off a listener.
+pub(super) struct Accepting<'a> {
+    listener: &'a TcpListener,
+    pressure: &'a Pressure,
+    is_failing: bool,
+}
+
+impl<'a> Accepting<'a> {
+    pub(super) fn new(listener: &'a TcpListener, pressure: &'a Pressure) -> Accepting<'a> {
+        Accepting {
+            listener,
+            pressure,
+            is_failing: false,
+        }
+    }
+
+    /// The next connection. Waits, without spinning, while there is no room for one.
+    pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            while self.pressure.level() == Level::Full {
                 tokio::time::sleep(PAUSE).await;
+            }
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    self.is_failing = false;
+                    tune(&stream);
+                    return (stream, peer);
+                }
+                Err(error) => {
+                    // Once for each time that it begins, not for each attempt.
+                    if !self.is_failing {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    }
+                    self.is_failing = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
+}
+
+/// A socket that cannot take an option is broken, and its first read says so.
+fn tune(stream: &TcpStream) {
+    // Without it Nagle's algorithm and delayed acknowledgements add some 40 ms to an exchange.
+    let _ = stream.set_nodelay(true);
+    // Finds out about clients that vanished while they are owed nothing.
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 #[cfg(test)]
@@ -61,7 +92,8 @@ mod tests {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a listener");
         let address = listener.local_addr().expect("its address");
         let _client = TcpStream::connect(address).await.expect("a connection");
-        let (stream, _) = next(&listener).await;
+        let pressure = Pressure::default();
+        let (stream, _) = Accepting::new(&listener, &pressure).next().await;
         assert!(stream.nodelay().expect("an option"));
     }
 }

@@ -71,7 +71,7 @@ impl Answering {
             && is_read
             && !says_close
             && delimiter != Delimiter::Close
-            && !connection.closing.is_cancelled();
+            && !connection.is_closing();
         if !is_kept && !says_close {
             let close = HeaderValue::from_static("close");
             head.headers.insert(header::CONNECTION, close);

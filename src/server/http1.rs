@@ -15,9 +15,10 @@ use http::{Method, Request, Response, Uri, Version, header};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::Limits;
 use super::answer::{Answering, Ending};
 use super::serve::Client;
+use crate::admission::{Level, Pressure};
+use crate::config::Limits;
 use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
@@ -30,6 +31,8 @@ use crate::wire::{
 const READ_AHEAD: usize = 16 * 1024;
 /// How often the kernel is asked about a client whose bytes nobody wants yet.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
+/// How long a connection may stay silent that gets one answer at the most.
+const ONE_ANSWER: Duration = Duration::from_secs(1);
 /// How long and how far a refused upload is read, so that its client gets to see the refusal.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
@@ -38,12 +41,15 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Connection<'a> {
     pub(super) inbound: Arc<Mutex<Inbound>>,
     pub(super) limits: &'a Limits,
-    pub(super) closing: &'a CancellationToken,
+    closing: &'a CancellationToken,
     edge: &'a Edge,
     peer: SocketAddr,
     watch: Option<Pin<Box<Sleep>>>,
+    pressure: &'a Pressure,
     /// Began while the relay was closing: it gets one answer, so that `/health` has one to the end.
     is_late: bool,
+    /// Sits past the last seat: only its questions about the relay's health are answered.
+    is_spare: bool,
 }
 
 /// What came instead of a head.
@@ -63,15 +69,24 @@ impl<'a> Connection<'a> {
             edge: &client.edge,
             peer: client.peer,
             watch: None,
+            pressure: &client.pressure,
             is_late: client.closing.is_cancelled(),
+            is_spare: client.seat.is_spare(),
         }
     }
 
     /// Serves to the end.
     pub(super) async fn serve(mut self) {
-        let mut patience = self.limits.head_timeout;
+        let mut patience = if self.is_late || self.is_spare {
+            ONE_ANSWER
+        } else {
+            self.limits.header_timeout
+        };
         loop {
             let ending = match self.head(patience).await {
+                Ok(head) if self.is_spare && !asks_for_health(&head) => {
+                    self.refuse(overloaded()).await
+                }
                 Ok(head) => self.exchange(head).await,
                 Err(NoHead::Refused(refusal)) => self.refuse(refusal).await,
                 Err(NoHead::Silence) => return,
@@ -115,7 +130,7 @@ impl<'a> Connection<'a> {
                 }
             }
         };
-        match tokio::time::timeout(self.limits.head_timeout, rest).await {
+        match tokio::time::timeout(self.limits.header_timeout, rest).await {
             Ok(head) => head,
             Err(_) => Err(NoHead::Refused(Refusal::new(
                 Kind::HeadTimeout,
@@ -166,6 +181,11 @@ impl<'a> Connection<'a> {
     async fn answer(&mut self, response: Response<Body>, wishes: Wishes) -> Ending {
         let mut answering = Answering::new(self, response, wishes);
         poll_fn(|cx| answering.poll(self, cx)).await
+    }
+
+    /// Whether this answer is the connection's last.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled() || self.is_spare || self.pressure.level() >= Level::High
     }
 
     /// Ready when the client has left. Reads ahead to find out, within bounds.
@@ -257,6 +277,18 @@ fn into_request(head: RequestHead, body: ClientBody) -> (Target, Request<ClientB
     *request.version_mut() = head.version;
     *request.headers_mut() = head.headers;
     (target, request)
+}
+
+fn asks_for_health(head: &RequestHead) -> bool {
+    matches!(&head.target[..], b"/health" | b"/ready" | b"/stats")
+}
+
+fn overloaded() -> Refusal {
+    Refusal::new(
+        Kind::Overloaded,
+        "This relay has all the connections that it can take (MAX_CLIENT_CONNECTIONS). Try again shortly.",
+    )
+    .retry_after(1)
 }
 
 fn explain(error: HeadError) -> Refusal {

@@ -42,15 +42,13 @@ const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 const BEFORE_RESET: Duration = Duration::from_millis(50);
 
 /// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
-pub(super) async fn serve(link: Link, client: Client) -> hyper::Result<()> {
-    let Client {
-        peer,
-        edge,
-        limits,
-        closing,
-        cut,
-        tasks,
-    } = client;
+pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
+    let (peer, closing) = (client.peer, &client.closing);
+    let (edge, limits) = (Arc::clone(&client.edge), Arc::clone(&client.limits));
+    let tasks = Tasks {
+        tasks: client.tasks.clone(),
+        cut: client.cut.clone(),
+    };
     let io = Rewound::new(link);
     let service = service_fn(move |request: Request<Incoming>| {
         let (edge, limits) = (Arc::clone(&edge), Arc::clone(&limits));
@@ -68,7 +66,7 @@ pub(super) async fn serve(link: Link, client: Client) -> hyper::Result<()> {
             Ok::<_, Infallible>(response.map(Breakable::new))
         }
     });
-    let mut builder = http2::Builder::new(Tasks { tasks, cut });
+    let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS)

@@ -2,8 +2,10 @@
 
 mod accept;
 mod answer;
+mod capacity;
 mod http1;
 mod http2;
+mod memory;
 mod preface;
 mod serve;
 
@@ -18,55 +20,45 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Drain;
+use crate::admission::{Drain, Pressure};
 use crate::config;
 use crate::edge::Edge;
+use accept::Accepting;
+use capacity::Capacity;
 
 /// How long connections may take to flush and close after their last exchange has ended.
 const FLUSH: Duration = Duration::from_millis(500);
-
-/// What bounds a client's connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    /// How long a head may take, and a new connection to send the first byte of one.
-    head_timeout: Duration,
-    /// How long a kept connection may idle.
-    keep_alive_timeout: Duration,
-    /// How long a body may make next to no progress.
-    body_timeout: Duration,
-    /// How long a client may take next to nothing of its answer.
-    write_timeout: Duration,
-    /// The largest body, in bytes.
-    max_body_bytes: Option<u64>,
-}
 
 /// A bound listener in front of an edge.
 pub struct Server {
     listener: TcpListener,
     edge: Arc<Edge>,
-    limits: Arc<Limits>,
+    limits: Arc<config::Limits>,
+    capacity: Arc<Capacity>,
     drain: Arc<Drain>,
+    pressure: Arc<Pressure>,
     drain_delay: Duration,
     drain_timeout: Duration,
 }
 
 impl Server {
     /// Binds the configured address.
-    pub fn bind(config: &config::Server, edge: Arc<Edge>, drain: Arc<Drain>) -> Result<Server> {
+    pub fn bind(
+        config: &config::Server,
+        edge: Arc<Edge>,
+        drain: Arc<Drain>,
+        pressure: Arc<Pressure>,
+    ) -> Result<Server> {
         let address = SocketAddr::new(config.host, config.port);
         let listener = accept::bind(address)
             .with_context(|| format!("HOST and PORT: cannot listen on {address}"))?;
         Ok(Server {
             listener,
             edge,
-            limits: Arc::new(Limits {
-                head_timeout: Duration::from_secs(10),
-                keep_alive_timeout: Duration::from_secs(75),
-                body_timeout: Duration::from_secs(30),
-                write_timeout: Duration::from_secs(60),
-                max_body_bytes: None,
-            }),
+            limits: Arc::new(config.limits.clone()),
+            capacity: Arc::new(Capacity::new(&config.limits, &config.trusted_proxies)),
             drain,
+            pressure,
             drain_delay: config.drain_delay,
             drain_timeout: config.drain_timeout,
         })
@@ -83,12 +75,20 @@ impl Server {
         let connections = TaskTracker::new();
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut drained = std::pin::pin!(self.drained(stop, &closing));
+        let mut watched = std::pin::pin!(memory::watch(self.limits.memory, &self.pressure));
+        let mut accepting = Accepting::new(&self.listener, &self.pressure);
         let deadline = loop {
             tokio::select! {
                 deadline = &mut drained => break deadline,
-                (stream, peer) = accept::next(&self.listener) => {
+                () = &mut watched => {}
+                (stream, peer) = accepting.next() => {
+                    let Some(seat) = self.capacity.seat(peer.ip()) else {
+                        continue;
+                    };
                     let client = serve::Client {
                         peer,
+                        seat,
+                        pressure: Arc::clone(&self.pressure),
                         edge: Arc::clone(&self.edge),
                         limits: Arc::clone(&self.limits),
                         closing: closing.clone(),

@@ -2,21 +2,30 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::capacity::Seat;
 use super::http1::Connection;
+use super::http2;
 use super::preface::is_http2;
-use super::{Limits, http2};
+use crate::admission::Pressure;
+use crate::config::Limits;
 use crate::edge::Edge;
 use crate::wire::Link;
+
+/// How long a connection past the last may stay silent.
+const SPARE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a connection is served with.
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
+    pub(super) seat: Seat,
+    pub(super) pressure: Arc<Pressure>,
     pub(super) edge: Arc<Edge>,
     pub(super) limits: Arc<Limits>,
     /// What runs may end, nothing new begins.
@@ -28,22 +37,28 @@ pub(super) struct Client {
 
 /// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
 pub(super) async fn connection(stream: TcpStream, client: Client) {
-    let cut = client.cut.clone();
     tokio::select! {
-        () = serve(stream, client) => {}
-        () = cut.cancelled() => {}
+        () = serve(stream, &client) => {}
+        () = client.cut.cancelled() => {}
+        () = client.seat.evicted() => {}
     }
 }
 
-async fn serve(stream: TcpStream, client: Client) {
+async fn serve(stream: TcpStream, client: &Client) {
     let mut link = Link::new(Box::new(stream), BytesMut::new());
-    let first = tokio::time::timeout(client.limits.head_timeout, is_http2(&mut link));
+    let patience = if client.seat.is_spare() {
+        SPARE_PATIENCE
+    } else {
+        client.limits.header_timeout
+    };
+    let first = tokio::time::timeout(patience, is_http2(&mut link));
     let told = tokio::select! {
         told = first => told,
         () = client.closing.cancelled(), if !client.closing.is_cancelled() => return,
     };
     match told {
-        Ok(Ok(false)) => Connection::new(link, &client).serve().await,
+        Ok(Ok(false)) => Connection::new(link, client).serve().await,
+        Ok(Ok(true)) if client.seat.is_spare() => {}
         Ok(Ok(true)) => {
             let peer = client.peer;
             if let Err(error) = http2::serve(link, client).await {

@@ -40,6 +40,13 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     last.to_string()
 }
 
+impl Fault {
+    /// Whether it is the upstream's, not the client's.
+    pub fn is_upstreams(&self) -> bool {
+        !matches!(self, Fault::Client(_))
+    }
+}
+
 impl Display for Fault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
