@@ -8,9 +8,11 @@
 //! - `strict`: who may ask, and what a well-formed request looks like
 //! - `api`: the surfaces, one file each
 //! - `script`: what to do instead of, or around, the normal answer
+//! - `fault_proxy`: a bad network between two peers
 
 mod api;
 mod errors;
+mod fault_proxy;
 mod multipart;
 mod record;
 mod script;
@@ -31,8 +33,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use api::deterministic_bytes;
+pub use fault_proxy::{Fault, FaultProxy};
 pub use record::Received;
 pub use script::Script;
+pub use tls::Certificate;
 
 use state::State;
 
@@ -46,8 +50,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The one project key that it takes.
     pub server_key: String,
-    /// Whether it speaks TLS, with an authority of its own.
-    pub tls: bool,
+    /// Whether it speaks TLS, with an authority of its own, and with which certificate.
+    pub tls: Option<Certificate>,
     /// Pause between the chunks of a stream.
     pub chunk_delay: Duration,
 }
@@ -57,7 +61,7 @@ impl Default for Options {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             server_key: DEFAULT_KEY.to_owned(),
-            tls: false,
+            tls: None,
             chunk_delay: Duration::ZERO,
         }
     }
@@ -80,7 +84,7 @@ impl FakeOpenAi {
     pub async fn start(options: Options) -> io::Result<FakeOpenAi> {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
-        let identity = options.tls.then(tls::Identity::generate).transpose()?;
+        let identity = options.tls.map(tls::Identity::generate).transpose()?;
         let state = Arc::new(State::new(&options));
         let stop = CancellationToken::new();
         let acceptor = identity.as_ref().map(tls::Identity::acceptor);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use fake_openai::{FakeOpenAi, Options};
+use fake_openai::{Certificate, FakeOpenAi, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A strict stand-in for OpenAI's API.
@@ -36,7 +36,7 @@ async fn main() -> std::io::Result<()> {
     let fake = FakeOpenAi::start(Options {
         listen: arguments.listen,
         server_key: arguments.key,
-        tls: arguments.tls,
+        tls: arguments.tls.then_some(Certificate::Good),
         chunk_delay: Duration::from_millis(arguments.chunk_delay_ms),
     })
     .await?;

@@ -16,6 +16,8 @@
 //! | `drip=5` | one byte per so many ms |
 //! | `hang=head`, `hang=body`, `hang=accept-body` | falls silent before the head, after the first chunk (or half of what is whole), or before reading the body |
 //! | `reset-at=100`, `cut-at=100` | resets or closes after so many body bytes |
+//! | `reset-head=20`, `cut-head=20` | resets or closes after so many bytes of the head, 0 for none |
+//! | `half-close` | closes its side before the head, and goes on reading |
 //! | `wrong-length=5` | announces so many bytes more than follow |
 //! | `garbage` | answers something that is not HTTP |
 //! | `trailers`, `close`, `no-request-id` | sends trailers, closes afterwards, leaves the id out |
@@ -42,6 +44,9 @@ pub struct Script {
     pub(crate) hang: Option<Hang>,
     pub(crate) reset_at: Option<usize>,
     pub(crate) cut_at: Option<usize>,
+    pub(crate) reset_head: Option<usize>,
+    pub(crate) cut_head: Option<usize>,
+    pub(crate) half_close: bool,
     pub(crate) wrong_length: Option<i64>,
     pub(crate) garbage: bool,
     pub(crate) trailers: bool,
@@ -99,6 +104,9 @@ impl Script {
             "hang" => self.hang = Some(hang(value)?),
             "reset-at" => self.reset_at = Some(value.parse().ok()?),
             "cut-at" => self.cut_at = Some(value.parse().ok()?),
+            "reset-head" => self.reset_head = Some(value.parse().ok()?),
+            "cut-head" => self.cut_head = Some(value.parse().ok()?),
+            "half-close" => self.half_close = true,
             "wrong-length" => self.wrong_length = Some(value.parse().ok()?),
             "garbage" => self.garbage = true,
             "trailers" => self.trailers = true,

@@ -47,7 +47,20 @@ pub(crate) async fn write_answer<W: AsyncWrite + Unpin>(
         return Ok(Ending::Hang);
     }
     let close = !keep || script.close;
+    if script.half_close {
+        out.shutdown().await?;
+        return Ok(Ending::Hang);
+    }
     let head = head_bytes(&answer, script, close);
+    for (at, ending) in [
+        (script.reset_head, Ending::Reset),
+        (script.cut_head, Ending::Close),
+    ] {
+        if let Some(at) = at {
+            write_dripped(out, &head[..at.min(head.len())], script.drip).await?;
+            return Ok(ending);
+        }
+    }
     write_dripped(out, &head, script.drip).await?;
     let after = if close { Ending::Close } else { Ending::Keep };
     if is_head {

@@ -3,9 +3,10 @@
 mod faults;
 mod gateways;
 mod proxies;
+mod table;
 mod tls;
 
-use fake_openai::{FakeOpenAi, Options};
+use fake_openai::{Certificate, FakeOpenAi, Options};
 
 use crate::support::{Answer, RELAY_TOKEN, Relay, SERVER_KEY};
 
@@ -24,7 +25,7 @@ async fn relay_to(base_url: &str, extra: &[(&str, &str)]) -> Relay {
 async fn tls_upstream() -> FakeOpenAi {
     let options = Options {
         server_key: SERVER_KEY.to_owned(),
-        tls: true,
+        tls: Some(Certificate::Good),
         ..Options::default()
     };
     FakeOpenAi::start(options).await.expect("an upstream")

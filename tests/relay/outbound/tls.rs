@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fake_openai::{FakeOpenAi, Options};
+use fake_openai::{Certificate, FakeOpenAi, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -10,17 +10,17 @@ use super::{check_fault, relay_to, tls_upstream};
 use crate::support::{SERVER_KEY, authorization, get, post};
 
 /// A PEM file of an authority, removed with the test.
-struct PemFile(PathBuf);
+pub(super) struct PemFile(PathBuf);
 
 impl PemFile {
-    fn new(pem: &str) -> PemFile {
+    pub(super) fn new(pem: &str) -> PemFile {
         let name = format!("openai-relay-ca-{}.pem", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
         std::fs::write(&path, pem).expect("a file");
         PemFile(path)
     }
 
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.0.to_str().expect("a path")
     }
 }
@@ -70,7 +70,7 @@ async fn a_certificate_for_another_name_is_502() {
     let options = Options {
         listen: "127.0.0.2:0".parse().expect("an address"),
         server_key: SERVER_KEY.to_owned(),
-        tls: true,
+        tls: Some(Certificate::Good),
         ..Options::default()
     };
     let upstream = FakeOpenAi::start(options).await.expect("an upstream");

@@ -33,7 +33,15 @@ fn folder() -> PathBuf {
 
 /// The binary with nothing of the test's own environment.
 pub fn command(folder: &Path, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openai-relay"));
+    wrapped(folder, &[], variables)
+}
+
+/// The same, started by another program.
+fn wrapped(folder: &Path, wrapper: &[&str], variables: &[(&str, &str)]) -> Command {
+    let binary = env!("CARGO_BIN_EXE_openai-relay");
+    let mut words = wrapper.iter().copied().chain([binary]);
+    let mut command = Command::new(words.next().unwrap_or(binary));
+    command.args(words);
     command.env_clear().current_dir(folder).kill_on_drop(true);
     for (name, value) in variables {
         command.env(name, value);
@@ -54,10 +62,20 @@ impl Relay {
         Relay::start_in(folder, variables).await
     }
 
+    /// Starts one that may have so many files open.
+    pub async fn start_with_files(files: u64, variables: &[(&str, &str)]) -> Relay {
+        let limit = format!("--nofile={files}:{files}");
+        Relay::launch(folder(), &["prlimit", &limit], variables).await
+    }
+
     async fn start_in(folder: PathBuf, variables: &[(&str, &str)]) -> Relay {
+        Relay::launch(folder, &[], variables).await
+    }
+
+    async fn launch(folder: PathBuf, wrapper: &[&str], variables: &[(&str, &str)]) -> Relay {
         let mut all = vec![("HOST", "127.0.0.1"), ("PORT", "0"), ("LOG_FORMAT", "json")];
         all.extend_from_slice(variables);
-        let mut child = command(&folder, &all)
+        let mut child = wrapped(&folder, wrapper, &all)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -94,6 +112,38 @@ impl Relay {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("running")
+    }
+
+    /// The processor time that it has taken.
+    pub fn cpu(&self) -> Duration {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process");
+        let behind_name = stat.rsplit(") ").next().expect("fields");
+        let ticks = behind_name.split(' ').skip(11).take(2);
+        let ticks: u64 = ticks
+            .map(|field| field.parse::<u64>().expect("ticks"))
+            .sum();
+        // USER_HZ is 100 on Linux (proc(5)).
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn memory(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid()));
+        let statm = statm.expect("a process");
+        let pages: u64 = statm
+            .split(' ')
+            .nth(1)
+            .expect("pages")
+            .parse()
+            .expect("a number");
+        pages * 4096
+    }
+
+    /// Its open descriptors.
+    pub fn descriptors(&self) -> usize {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        folder.expect("a process").count()
     }
 
     /// Everything logged so far.
