@@ -15,6 +15,7 @@ mod cors;
 mod credentials;
 mod drain;
 mod events;
+mod fidelity;
 mod headers;
 mod heads;
 mod http;

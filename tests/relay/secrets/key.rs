@@ -4,24 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::support::relay::command;
-use crate::support::{RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request};
-
-/// A small generator, so that every run sends the same requests (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
-    }
-
-    fn pick<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.roll(list.len())]
-    }
-}
+use crate::support::{Dice, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request};
 
 const METHODS: [&str; 9] = [
     "GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "FOO",
@@ -131,7 +114,7 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
         ("ALLOWED_ORIGINS", "https://app.example"),
     ])
     .await;
-    let mut dice = Dice(17);
+    let mut dice = Dice::new(17);
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
     let mut went_up = 0;
     for _ in 0..2000 {

@@ -1,10 +1,12 @@
 //! What the black-box tests share: a relay process, a raw client, and what both leave behind.
 #![allow(dead_code)]
 
+pub mod dice;
 pub mod raw;
 pub mod relay;
 pub mod wait;
 
+pub use dice::Dice;
 pub use raw::{Answer, Connection, get, post, request, send};
 pub use relay::Relay;
 pub use wait::eventually;
