@@ -26,4 +26,5 @@ mod origins;
 mod outbound;
 mod paths;
 mod secrets;
+mod smuggling;
 mod ssrf;
