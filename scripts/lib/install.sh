@@ -69,3 +69,7 @@ install_node() {
 install_chromium() {
     command -v chromium >/dev/null || apt_install chromium
 }
+
+install_servers() {
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+}
