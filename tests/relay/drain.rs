@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Connection, Relay, authorization, get, pair_with, request};
+use crate::support::{Connection, Relay, authorization, get, pair_with, request, trust};
 
 /// A stream whose first event comes at once and whose rest comes after a while.
 fn stream(wait_ms: u64) -> Vec<u8> {
@@ -67,6 +67,10 @@ async fn fifty_streams_at_once_all_end_whole() {
         .filter(|line| line["outcome"] == "completed")
         .count();
     assert_eq!(completed, 50);
+    trust::record(
+        "P36",
+        "HTTP and SSE: 50 of 50 running streams ended whole, exit code 0",
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod support;
 
 mod addresses;
+mod chaos;
 mod commands;
 mod cors;
 mod credentials;
@@ -28,3 +29,4 @@ mod paths;
 mod secrets;
 mod smuggling;
 mod ssrf;
+mod weight;

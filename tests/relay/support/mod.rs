@@ -4,6 +4,7 @@
 pub mod dice;
 pub mod raw;
 pub mod relay;
+pub mod trust;
 pub mod wait;
 
 pub use dice::Dice;
