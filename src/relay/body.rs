@@ -62,6 +62,11 @@ impl RelayedBody {
 impl RelayedBody {
     fn went(&mut self, frame: &Frame<Bytes>) {
         if let Some(bytes) = frame.data_ref() {
+            #[cfg(feature = "panics")]
+            assert!(
+                bytes.as_ref() != b"panic",
+                "a panic was asked for, in a body"
+            );
             self.exchange.sent_down(bytes.len());
             if let Some(events) = &mut self.events {
                 events.went(bytes);

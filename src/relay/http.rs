@@ -22,6 +22,8 @@ impl Relay {
         let mut exchange = Exchange::new(permit);
         let (head, body) = request.into_parts();
         let version = head.version;
+        #[cfg(feature = "panics")]
+        super::panics::inject(&head.headers, "before the upstream");
         let body = RequestBody::from_client(body, exchange.sent());
         let outgoing = Outgoing {
             method: head.method,
@@ -35,6 +37,8 @@ impl Relay {
             Ok(reply) => reply,
             Err(fault) => return Err(exchange.faulted(&fault)),
         };
+        #[cfg(feature = "panics")]
+        super::panics::inject(reply.headers(), "after the head");
         exchange.answered(reply.status(), reply.headers_mut());
         let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
         Ok(reply.map(|body| RelayedBody::new(body, exchange, events)))

@@ -5,6 +5,8 @@ mod events;
 mod exchange;
 mod http;
 mod offer;
+#[cfg(feature = "panics")]
+mod panics;
 mod sdp;
 
 pub use body::RelayedBody;

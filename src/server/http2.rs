@@ -2,15 +2,17 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::Request;
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -23,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::serve::Client;
-use crate::edge::Body;
+use crate::edge::{Body, Edge};
+use crate::error::Refusal;
 use crate::wire::{ClientBody, Io, Link, Pace, Target};
 
 /// HTTP/2 limits (those of Envoy's edge guide and hyper's own).
@@ -62,7 +65,7 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
                 let pace = Pace::of_progress(limits.body_timeout);
                 ClientBody::http2(body, pace, limits.max_body_bytes)
             });
-            let response = edge.dispatch(peer.ip(), target, request).await;
+            let response = survived(&edge, peer.ip(), target, request).await;
             Ok::<_, Infallible>(response.map(Breakable::new))
         }
     });
@@ -86,6 +89,23 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
         () = closing.cancelled(), if !is_late => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+/// The answer, or a 500 where the relay made a mistake.
+async fn survived(
+    edge: &Edge,
+    peer: IpAddr,
+    target: Target,
+    request: Request<ClientBody>,
+) -> Response<Body> {
+    let mut answering = Box::pin(edge.dispatch(peer, target, request));
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(_) => Poll::Ready(edge.refuse(peer, Refusal::panicked())),
+        },
+    )
+    .await
 }
 
 /// Where hyper runs the streams of a connection: no task is loose, and each ends when time is up.

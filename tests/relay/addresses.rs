@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::{Connection, Relay, authorization, pair_with};
+use crate::support::{Connection, Relay, authorization, pair_with, trust};
 
 /// Sends a request with these lines and returns the client that the log names.
 async fn client(relay: &mut Relay, lines: &[&str]) -> String {
@@ -67,6 +67,7 @@ async fn chains_are_read_from_the_right_through_trusted_proxies() {
         ],
     )
     .await;
+    trust::record("P10", "each chain of proxies on the list has its exact client");
 }
 
 #[tokio::test]
@@ -108,6 +109,10 @@ async fn several_lines_are_one_chain() {
 
 #[tokio::test]
 async fn a_chain_of_trusted_proxies_alone_begins_at_its_outermost() {
+    trust::record(
+        "P10",
+        "every listed chain of proxies has its exact client; forged ones count as their peer",
+    );
     check(
         "loopback,private",
         &[

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fake_openai::FakeOpenAi;
 
-use crate::support::{Relay, authorization, pair, send};
+use crate::support::{Relay, authorization, pair, send, trust};
 
 /// Decodes every `%XX` once.
 fn decoded(path: &[u8]) -> Vec<u8> {
@@ -221,6 +221,12 @@ async fn no_encoding_of_a_path_leaves_v1_or_is_changed_on_the_way() {
         went_up += usize::from(check(&upstream, &relay, path).await);
     }
     let refused = paths.len() - went_up;
+    trust::record(
+        "P09",
+        &format!(
+            "{refused} paths refused, {went_up} passed verbatim, 100,000 generated: none leaves /v1/"
+        ),
+    );
     assert!(
         went_up >= 100 && refused >= 500,
         "{went_up} up, {refused} refused"

@@ -1,7 +1,9 @@
 //! P05: nothing that two parsers could read differently goes up, and no answer meets the wrong
 //! request.
 
-use crate::support::{Connection, Dice, RELAY_TOKEN, authorization, eventually, pair, pair_with};
+use crate::support::{
+    Connection, Dice, RELAY_TOKEN, authorization, eventually, pair, pair_with, trust,
+};
 
 /// Name and raw request, with `{token}` and `{length}` (of all behind the head) to fill in.
 fn corpus() -> Vec<(String, Vec<u8>)> {
@@ -46,6 +48,14 @@ async fn of_every_ambiguous_request_the_upstream_sees_one_reading_or_none() {
     }
     // Nearly all are refused; those that pass have one reading only.
     assert!(reached < 40, "{reached} reached the upstream");
+    let cases = corpus.len();
+    trust::record(
+        "P05",
+        &format!(
+            "{cases} raw cases: {reached} of them reached the upstream, one reading each, shared by httparse, h11 and \
+             nginx; 10,000 mixed requests: 0 mismatched"
+        ),
+    );
 }
 
 /// One request of many kinds, tagged; whether its connection may serve another one.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::support::{RELAY_TOKEN, authorization, pair_with, request};
+use crate::support::{RELAY_TOKEN, authorization, pair_with, request, trust};
 
 /// The twelve shapes that secrets come in; the last ones look like nothing in particular.
 const SHAPES: [&str; 12] = [
@@ -136,6 +136,10 @@ async fn secrets_of_clients_never_show_in_the_log_wherever_they_travel() {
         .filter(|secret| log.contains(secret))
         .collect();
     assert!(leaked.is_empty(), "{leaked:?}");
+    trust::record(
+        "P18",
+        "12 shapes in every place of a request at trace level, 10,000 generated lines: 0 leaked",
+    );
 }
 
 #[tokio::test]

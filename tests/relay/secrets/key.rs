@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::support::relay::command;
-use crate::support::{Dice, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request};
+use crate::support::{
+    Dice, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request, trust,
+};
 
 const METHODS: [&str; 9] = [
     "GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "FOO",
@@ -117,7 +119,7 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
     let mut dice = Dice::new(17);
     let mut statuses: BTreeMap<String, usize> = BTreeMap::new();
     let mut went_up = 0;
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         let request = next_request(&mut dice);
         let shown = String::from_utf8_lossy(&request).into_owned();
         let seen = all_bytes(&relay, &request).await;
@@ -141,7 +143,7 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
         }
     }
     // The dice reached what they were made for.
-    assert!(went_up > 500, "{went_up} of 2000 went up");
+    assert!(went_up > 500, "{went_up} went up");
     for status in [
         "200", "302", "400", "401", "404", "405", "429", "500", "502",
     ] {
@@ -161,6 +163,10 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
     );
     assert!(!log.contains(SERVER_KEY), "the key is in the log");
     assert!(!log.contains(RELAY_TOKEN), "the token is in the log");
+    trust::record(
+        "P17",
+        &format!("10,000 fuzzed exchanges, {went_up} of them upstream: 0 hits but the one header"),
+    );
 }
 
 #[tokio::test]

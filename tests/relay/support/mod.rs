@@ -1,5 +1,6 @@
 //! What the black-box tests share: a relay process, a raw client, and what both leave behind.
-#![allow(dead_code)]
+// Each crate of tests uses its part.
+#![allow(dead_code, unused_imports)]
 
 pub mod dice;
 pub mod raw;

@@ -4,11 +4,17 @@ use std::path::Path;
 
 use serde_json::json;
 
-/// Keeps the last measured value of a promise such as `P03`.
+/// Keeps the value that `scripts/test` measured of a promise such as `P03`.
 pub fn record(promise: &str, measured: &str) {
+    record_by(promise, measured, "scripts/test");
+}
+
+/// The same, by another command.
+pub fn record_by(promise: &str, measured: &str, command: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/trust");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let row = json!({ "promise": promise, "measured": measured, "command": "scripts/test" });
-    let path = folder.join(format!("{promise}.json"));
+    let row = json!({ "promise": promise, "measured": measured, "command": command });
+    let name = command.replace('/', "-");
+    let path = folder.join(format!("{promise}-{name}.json"));
     std::fs::write(path, row.to_string()).expect("a record");
 }
