@@ -67,7 +67,10 @@ async fn chains_are_read_from_the_right_through_trusted_proxies() {
         ],
     )
     .await;
-    trust::record("P10", "each chain of proxies on the list has its exact client");
+    trust::record(
+        "P10",
+        "each chain of proxies on the list has its exact client",
+    );
 }
 
 #[tokio::test]
