@@ -22,6 +22,8 @@ pub mod control;
 pub mod edge;
 pub mod error;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod relay;
 pub mod server;
 pub mod telemetry;

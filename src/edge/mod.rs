@@ -4,6 +4,8 @@ mod address;
 mod body;
 mod caller;
 mod cors;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod offer;
 mod route;
 mod sanitize;

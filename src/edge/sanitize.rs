@@ -44,7 +44,7 @@ fn malformed(reason: &'static str) -> Refusal {
 }
 
 /// The path jail: nothing that an upstream could normalise into another path.
-fn check_path(path: &[u8]) -> Result<(), &'static str> {
+pub(super) fn check_path(path: &[u8]) -> Result<(), &'static str> {
     let holds = |what: &[u8]| path.windows(what.len()).any(|window| window == what);
     if !path.starts_with(b"/") {
         return Err("The request target must be a path that starts with a slash.");

@@ -3,6 +3,8 @@
 mod body;
 mod events;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod offer;
 #[cfg(feature = "panics")]

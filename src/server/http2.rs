@@ -1,30 +1,28 @@
 //! One client connection over HTTP/2, which is hyper's.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::serve::Client;
+use super::watched::watched;
 use crate::edge::{Body, Edge};
 use crate::error::Refusal;
 use crate::wire::{ClientBody, Io, Link, Pace, Target};
@@ -41,9 +39,6 @@ const H2_LOCAL_RESETS: usize = 256;
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long what came before a break has to reach the client: a reset forgets what waits.
-const BEFORE_RESET: Duration = Duration::from_millis(50);
-
 /// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
 pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
     let (peer, closing) = (client.peer, &client.closing);
@@ -53,8 +48,9 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
         cut: client.cut.clone(),
     };
     let io = Rewound::new(link);
+    let watchers = tasks.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (edge, limits) = (Arc::clone(&edge), Arc::clone(&limits));
+        let (edge, limits, tasks) = (Arc::clone(&edge), Arc::clone(&limits), watchers.clone());
         async move {
             let target = request
                 .uri()
@@ -66,7 +62,7 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
                 ClientBody::http2(body, pace, limits.max_body_bytes)
             });
             let response = survived(&edge, peer.ip(), target, request).await;
-            Ok::<_, Infallible>(response.map(Breakable::new))
+            Ok::<_, Infallible>(response.map(|body| watched(body, &limits, &tasks)))
         }
     });
     let mut builder = http2::Builder::new(tasks);
@@ -110,20 +106,27 @@ async fn survived(
 
 /// Where hyper runs the streams of a connection: no task is loose, and each ends when time is up.
 #[derive(Clone)]
-struct Tasks {
+pub(super) struct Tasks {
     tasks: TaskTracker,
     cut: CancellationToken,
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
-    fn execute(&self, stream: F) {
+impl Tasks {
+    /// Runs this to its end, or until time is up.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                () = stream => {}
+                () = task => {}
                 () = cut.cancelled() => {}
             }
         });
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, stream: F) {
+        self.spawn(stream);
     }
 }
 
@@ -184,51 +187,5 @@ impl AsyncWrite for Rewound {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-/// A body whose break waits a moment, so that what came before it arrives.
-struct Breakable {
-    body: Body,
-    broken: Option<(Pin<Box<Sleep>>, BoxError)>,
-}
-
-type BoxError = Box<dyn Error + Send + Sync>;
-
-impl Breakable {
-    fn new(body: Body) -> Breakable {
-        Breakable { body, broken: None }
-    }
-}
-
-impl http_body::Body for Breakable {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.broken.is_none() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Err(error)) => {
-                    let moment = Box::pin(tokio::time::sleep(BEFORE_RESET));
-                    self.broken = Some((moment, error));
-                }
-                frame => return Poll::Ready(frame),
-            }
-        }
-        if let Some((moment, _)) = &mut self.broken {
-            ready!(moment.as_mut().poll(cx));
-        }
-        Poll::Ready(self.broken.take().map(|(_, error)| Err(error)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.broken.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -8,6 +8,7 @@ mod http2;
 mod memory;
 mod preface;
 mod serve;
+mod watched;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -189,7 +189,7 @@ impl Exchange {
 
 /// Section 5 of what the relay promises, in both directions; ids and dates differ per answer.
 const NOT_COMPARED_UP: [&str; 4] = ["host", "authorization", "connection", "te"];
-const NOT_COMPARED_DOWN: [&str; 13] = [
+const NOT_COMPARED_DOWN: [&str; 10] = [
     "alt-svc",
     "access-control-expose-headers",
     "connection",
@@ -200,9 +200,6 @@ const NOT_COMPARED_DOWN: [&str; 13] = [
     "vary",
     "x-content-type-options",
     "x-request-id",
-    "keep-alive",
-    "trailer",
-    "openai-processing-ms",
 ];
 
 fn up(received: &Received) -> Vec<(String, Vec<u8>)> {

@@ -67,6 +67,9 @@ async fn attack(relay: &Relay, count: usize, time: Duration, dribbler: Dribbler)
         let (stop, dribbler) = (Arc::clone(&stop), Arc::clone(&dribbler));
         let (longest_ms, told_408) = (Arc::clone(&longest_ms), Arc::clone(&told_408));
         tasks.spawn(async move {
+            // Not all in one moment: 1,000 a second.
+            let turn = u64::try_from(number).expect("a number");
+            tokio::time::sleep(Duration::from_millis(turn)).await;
             while !stop.load(Ordering::Relaxed) {
                 let stream = connect(&address, number, None).await;
                 let (held, told) = dribbler.hold(stream).await;

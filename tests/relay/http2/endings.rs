@@ -1,6 +1,7 @@
 //! How exchanges over HTTP/2 end, and what they leave in the log.
 
 use super::*;
+use crate::support::pair_with;
 
 #[tokio::test]
 async fn the_reset_of_a_stream_ends_its_own_exchange_upstream_and_no_other() {
@@ -95,4 +96,22 @@ async fn the_log_line_is_the_same_as_over_http_1_1() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&line[name], value, "{name} in {line}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_reader_takes_nothing_is_let_go_and_its_neighbour_is_not() {
+    let (upstream, mut relay) = pair_with(&[("WRITE_TIMEOUT", "400ms")]).await;
+    let client = Client::connect(&relay).await;
+    let target = "/v1/_fake/bytes?n=20000000";
+    let unread = client.send(request("GET", target, &[], none())).await;
+    let line = relay.line(|line| line["outcome"] == "stalled").await;
+    assert_eq!(line["status"], 200);
+    let (head, _) = client.get("/v1/models").await;
+    assert_eq!(head.status(), StatusCode::OK);
+    let broken = unread.into_body().collect().await;
+    assert!(broken.is_err(), "it looks whole");
+    eventually("its connection is gone", || {
+        upstream.open_connections() <= 1
+    })
+    .await;
 }
