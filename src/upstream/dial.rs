@@ -100,7 +100,12 @@ impl Dialer {
         let addresses = self.resolver.resolve(host, port(to)).await;
         let addresses = addresses.map_err(|error| Fault::Dns(error.to_string()))?;
         match race(addresses).await {
-            Ok(stream) => Ok(stream),
+            Ok(stream) => {
+                if let Ok(peer) = stream.peer_addr() {
+                    self.resolver.prefer(host, peer.ip());
+                }
+                Ok(stream)
+            }
             Err(error) => {
                 self.resolver.doubt(host);
                 Err(Fault::Connect(error.to_string()))

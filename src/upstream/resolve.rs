@@ -47,6 +47,11 @@ impl Resolver {
         Ok(found.iter().map(|ip| SocketAddr::new(*ip, port)).collect())
     }
 
+    /// This address answered: it is tried first from now on.
+    pub(super) fn prefer(&self, host: &str, ip: IpAddr) {
+        self.memory().prefer(host, ip);
+    }
+
     /// None of a host's addresses could be reached: they are asked for anew next time.
     pub(super) fn doubt(&self, host: &str) {
         self.memory().doubt(host);
@@ -146,6 +151,15 @@ impl Memory {
         }
     }
 
+    fn prefer(&mut self, host: &str, ip: IpAddr) {
+        let found = self.0.get_mut(host).map(|entry| &mut entry.found);
+        if let Some(found) = found
+            && let Some(at) = found.iter().position(|known| *known == ip)
+        {
+            found[..=at].rotate_right(1);
+        }
+    }
+
     fn doubt(&mut self, host: &str) {
         if let Some(entry) = self.0.get_mut(host) {
             entry.is_doubtful = true;
@@ -188,6 +202,17 @@ mod tests {
         assert_eq!(memory.recall("h", start), Known::Doubtful(found.clone()));
         memory.learn("h", &found, start);
         assert_eq!(memory.recall("h", start), Known::Fresh(found));
+    }
+
+    #[test]
+    fn the_address_that_answered_is_tried_first() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let found = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(ip);
+        memory.learn("h", &found, start);
+        memory.prefer("h", ip("192.0.2.3"));
+        memory.prefer("h", ip("192.0.2.9"));
+        let expected = ["192.0.2.3", "192.0.2.1", "192.0.2.2"].map(ip).to_vec();
+        assert_eq!(memory.recall("h", start), Known::Fresh(expected));
     }
 
     #[test]

@@ -28,8 +28,12 @@ pub async fn fails(time: Duration) -> Row {
     let set_up = format!(
         "ip netns del {NETWORK} 2>/dev/null; ip netns add {NETWORK} && mkdir -p /etc/netns/{NETWORK} && \
          echo 'nameserver 127.0.0.53\noptions timeout:1 attempts:1' > /etc/netns/{NETWORK}/resolv.conf && \
-         ip -n {NETWORK} link set lo up && ip -n {NETWORK} link add silent type dummy && \
-         ip -n {NETWORK} addr add 10.9.9.1/24 dev silent && ip -n {NETWORK} link set silent up"
+         touch /etc/gai.conf && \
+         echo 'precedence ::ffff:{SILENT}/128 100\nprecedence ::ffff:0:0/96 10' > /etc/netns/{NETWORK}/gai.conf && \
+         ip -n {NETWORK} link set lo up && ip -n {NETWORK} link add silent type veth peer name nobody && \
+         ip -n {NETWORK} addr add 10.9.9.1/24 dev silent && ip -n {NETWORK} link set silent up && \
+         ip -n {NETWORK} link set nobody up && \
+         ip -n {NETWORK} neigh add {SILENT} lladdr 02:00:00:00:00:01 dev silent"
     );
     if !sh(&set_up) {
         return Row::new(
