@@ -16,6 +16,7 @@
 //! | `drip=5` | one byte per so many ms |
 //! | `hang=head`, `hang=body`, `hang=accept-body` | falls silent before the head, after the first chunk (or half of what is whole), or before reading the body |
 //! | `reset-at=100`, `cut-at=100` | resets or closes after so many body bytes |
+//! | `cut-after=3` | closes after so many chunks of a stream |
 //! | `reset-head=20`, `cut-head=20` | resets or closes after so many bytes of the head, 0 for none |
 //! | `half-close` | closes its side before the head, and goes on reading |
 //! | `wrong-length=5` | announces so many bytes more than follow |
@@ -44,6 +45,7 @@ pub struct Script {
     pub(crate) hang: Option<Hang>,
     pub(crate) reset_at: Option<usize>,
     pub(crate) cut_at: Option<usize>,
+    pub(crate) cut_after: Option<usize>,
     pub(crate) reset_head: Option<usize>,
     pub(crate) cut_head: Option<usize>,
     pub(crate) half_close: bool,
@@ -104,6 +106,7 @@ impl Script {
             "hang" => self.hang = Some(hang(value)?),
             "reset-at" => self.reset_at = Some(value.parse().ok()?),
             "cut-at" => self.cut_at = Some(value.parse().ok()?),
+            "cut-after" => self.cut_after = Some(value.parse().ok()?),
             "reset-head" => self.reset_head = Some(value.parse().ok()?),
             "cut-head" => self.cut_head = Some(value.parse().ok()?),
             "half-close" => self.half_close = true,

@@ -119,3 +119,16 @@ async fn a_coded_stream_that_breaks_is_only_cut() {
     assert!(!answer.is_complete);
     assert!(!answer.text().contains("relay_error"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_stream_whose_connection_closes_between_events_says_so_too() {
+    let (_upstream, relay) = pair_with(&[]).await;
+    let answer = ask(&relay, &stream(CHAT, &[], "cut-after=2")).await;
+    assert!(!answer.is_complete);
+    assert!(
+        answer.text().contains("upstream_broken"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(answer.text().matches("data: ").count(), 3);
+}

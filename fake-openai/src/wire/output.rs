@@ -115,6 +115,9 @@ async fn write_chunks<W: AsyncWrite + Unpin>(
         if let Some(ending) = cut.write_chunk(out, piece, script.drip).await? {
             return Ok(Some(ending));
         }
+        if script.cut_after == Some(at + 1) {
+            return Ok(Some(Ending::Close));
+        }
         if at == 0 && script.hang == Some(Hang::Body) {
             return Ok(Some(Ending::Hang));
         }

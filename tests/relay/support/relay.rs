@@ -151,6 +151,11 @@ impl Relay {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Forgets what was logged so far: long runs log a lot.
+    pub fn forget_log(&self) {
+        self.log.lock().unwrap().clear();
+    }
+
     /// The finished exchanges logged so far.
     pub fn exchanges(&self) -> Vec<Value> {
         let log = self.log.lock().unwrap();

@@ -154,6 +154,20 @@ test("a rate limit is retried as the upstream says", async () => {
   assert.equal((await pair.received()).length, 3);
 });
 
+test("a stream that breaks raises what the relay says of it", async () => {
+  const broken = { once, ...script("cut-after=2") };
+  const reading = async (stream) => {
+    for await (const event of await stream) assert.ok(event);
+  };
+  const isTold = (error) => {
+    assert.ok(error instanceof OpenAI.APIError, String(error));
+    assert.match(JSON.stringify(error.error), /upstream_broken/);
+    return true;
+  };
+  await assert.rejects(reading(chat(broken, { stream: true })), isTold);
+  await assert.rejects(reading(once.responses.create({ model: MODEL, input: "Hi", stream: true }, broken)), isTold);
+});
+
 test("a timeout of the client raises its own class", async () => {
   const options = { once, timeout: 300, ...script("hang=head") };
   await assert.rejects(chat(options), OpenAI.APIConnectionTimeoutError);

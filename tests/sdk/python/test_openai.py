@@ -169,6 +169,18 @@ def test_a_quota_that_is_gone_is_not_retried(client, pair):
     assert len(pair.received()) == 1
 
 
+def test_a_stream_that_breaks_raises_what_the_relay_says_of_it(once):
+    broken = script("cut-after=2")
+    with pytest.raises(openai.APIError) as raised:
+        for _ in once.chat.completions.create(model=MODEL, messages=HELLO, stream=True, extra_headers=broken):
+            pass
+    assert raised.value.code == "upstream_broken"
+    with pytest.raises(openai.APIError) as raised:
+        for _ in once.responses.create(model=MODEL, input="Hi", stream=True, extra_headers=broken):
+            pass
+    assert raised.value.code == "upstream_broken"
+
+
 def test_a_timeout_of_the_client_ends_the_upstream_exchange(once, pair):
     with pytest.raises(openai.APITimeoutError):
         once.with_options(timeout=0.3).chat.completions.create(
