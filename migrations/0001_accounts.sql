@@ -17,8 +17,8 @@ CREATE INDEX relay_users_username_folded ON relay_users (username_folded);
 CREATE INDEX relay_users_email_folded ON relay_users (email_folded);
 CREATE INDEX relay_users_created_at ON relay_users (created_at, id);
 
--- A session begins with a login; its refresh tokens are one family.
-CREATE TABLE relay_sessions (
+-- A login ends with a logout, or in time; its refresh tokens are one family.
+CREATE TABLE relay_logins (
     id TEXT PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES relay_users (id) ON DELETE CASCADE,
     created_at BIGINT NOT NULL,
@@ -26,16 +26,16 @@ CREATE TABLE relay_sessions (
     revoked_at BIGINT,
     revoked_because TEXT
 );
-CREATE INDEX relay_sessions_user ON relay_sessions (user_id, created_at);
-CREATE INDEX relay_sessions_expires_at ON relay_sessions (expires_at);
+CREATE INDEX relay_logins_user ON relay_logins (user_id, created_at);
+CREATE INDEX relay_logins_expires_at ON relay_logins (expires_at);
 
 CREATE TABLE relay_refresh_tokens (
     hash TEXT PRIMARY KEY,
-    session_id TEXT NOT NULL REFERENCES relay_sessions (id) ON DELETE CASCADE,
+    login_id TEXT NOT NULL REFERENCES relay_logins (id) ON DELETE CASCADE,
     created_at BIGINT NOT NULL,
     used_at BIGINT
 );
-CREATE INDEX relay_refresh_tokens_session ON relay_refresh_tokens (session_id, created_at);
+CREATE INDEX relay_refresh_tokens_login ON relay_refresh_tokens (login_id, created_at);
 
 -- Where a user has logged in from; guesses made elsewhere do not slow these down.
 CREATE TABLE relay_login_addresses (

@@ -128,8 +128,11 @@ fn postgres(rest: &str) -> Result<(DatabaseUrl, Vec<String>), String> {
         return Err(malformed());
     }
     let given = Url::parse(&format!("postgres:{rest}")).map_err(|_| malformed())?;
+    // A password with a bare slash, which the parser takes for the end of the host.
+    if given.path().contains('@') || given.fragment().is_some() {
+        return Err(malformed());
+    }
     let mut url = given.clone();
-    url.set_fragment(None);
     url.set_query(None);
     let mut passed_over = Vec::new();
     let mut kept: Vec<(String, String)> = Vec::new();
@@ -268,6 +271,8 @@ mod tests {
             "sqlite:///data/",
             "sqlite:///file:app.db?mode=ro&uri=true",
             "postgres://u:planted@h:port/d",
+            "postgres://u:pl/anted@h/d",
+            "postgres://u:pl#anted@h/d",
             "postgres://h/d?ssl=planted",
             "postgres://h/d?port=planted",
         ] {

@@ -7,8 +7,8 @@ mod addresses;
 mod adoption;
 mod fault;
 mod invites;
+mod logins;
 mod migrations;
-mod sessions;
 mod users;
 
 use std::future::Future;
@@ -25,7 +25,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
 pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
-pub use sessions::{Member, Rotation, SignIn};
+pub use logins::{Member, NewLogin, Rotation};
 pub use users::{Credentials, NewUser, Page, Role, User};
 
 use crate::config::DatabaseUrl;

@@ -247,23 +247,23 @@ impl Store {
         self.changed(query).await
     }
 
-    /// Gives a user this password and ends its sessions, but for one; whether there is such a user.
+    /// Gives a user this password and ends its logins, but for one; whether there is such a user.
     pub async fn set_password(
         &self,
         id: &str,
         hash: &str,
-        kept_session: Option<&str>,
+        kept_login: Option<&str>,
         now_ms: i64,
     ) -> Result<bool, Fault> {
         let update = "UPDATE relay_users SET password_hash = $2, updated_at = $3 WHERE id = $1";
-        let revoke = "UPDATE relay_sessions SET revoked_at = $3, revoked_because = 'password' \
+        let revoke = "UPDATE relay_logins SET revoked_at = $3, revoked_because = 'password' \
                       WHERE user_id = $1 AND id <> $2 AND revoked_at IS NULL";
         let set = self.ask(async {
             let mut work = self.begin().await?;
             let query = sqlx::query(update).bind(id).bind(hash).bind(now_ms);
             let done = query.execute(&mut *work).await?;
             let query = sqlx::query(revoke).bind(id);
-            let query = query.bind(kept_session.unwrap_or_default()).bind(now_ms);
+            let query = query.bind(kept_login.unwrap_or_default()).bind(now_ms);
             query.execute(&mut *work).await?;
             work.commit().await?;
             Ok(done.rows_affected() > 0)

@@ -21,6 +21,7 @@ mod headers;
 mod heads;
 mod http;
 mod http2;
+mod leaving;
 mod limits;
 mod offer;
 mod origins;

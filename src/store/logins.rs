@@ -1,22 +1,22 @@
-//! `relay_sessions` and `relay_refresh_tokens`: who is logged in, and what makes new access tokens.
+//! `relay_logins` and `relay_refresh_tokens`: who is logged in, and what makes new access tokens.
 
 use sqlx::{Any, Row, Transaction};
 
 use super::users::{User, user_of};
 use super::{Fault, Store, addresses};
 
-/// The most sessions that a user keeps; the oldest go first.
-const MOST_SESSIONS: i64 = 1000;
-/// The most unused refresh tokens that a session keeps; the oldest go first.
+/// The most logins that a user keeps; the oldest go first.
+const MOST_LOGINS: i64 = 1000;
+/// The most unused refresh tokens that a login keeps; the oldest go first.
 const MOST_TOKENS: i64 = 5;
 
 /// A login that succeeded.
 #[derive(Clone, Debug)]
-pub struct SignIn<'a> {
+pub struct NewLogin<'a> {
     /// Who.
     pub user_id: &'a str,
     /// A fresh UUID.
-    pub session_id: &'a str,
+    pub login_id: &'a str,
     /// The hash of its first refresh token.
     pub refresh_hash: &'a str,
     /// When it ends, whatever is refreshed.
@@ -29,12 +29,12 @@ pub struct SignIn<'a> {
     pub now_ms: i64,
 }
 
-/// A user within one of its sessions.
+/// A user within one of its logins.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Who.
     pub user: User,
-    /// Whether the session has been ended before its time.
+    /// Whether the login has been ended before its time.
     pub is_revoked: bool,
     /// When it ends, whatever is refreshed.
     pub expires_at_ms: i64,
@@ -45,32 +45,32 @@ pub struct Member {
 pub enum Rotation {
     /// It was good, and has its successor now.
     Done {
-        /// The session's id.
-        session_id: String,
+        /// The login's id.
+        login_id: String,
         /// Whose, and how long.
         member: Member,
     },
     /// It was used a moment ago: whoever lost the answer gets the same successor again.
     Repeated {
-        /// The session's id.
-        session_id: String,
+        /// The login's id.
+        login_id: String,
         /// Whose, and how long.
         member: Member,
     },
-    /// It was used long ago, so two parties hold it: its session is revoked.
+    /// It was used long ago, so two parties hold it: its login is revoked.
     Stolen {
-        /// The session's id.
-        session_id: String,
+        /// The login's id.
+        login_id: String,
         /// Whose.
         user_id: String,
     },
-    /// It is none, or of a session that is over.
+    /// It is none, or of a login that is over.
     Unknown,
 }
 
 impl Store {
-    /// Opens a session. `false`: there is no such user any more, or its password has changed since.
-    pub async fn sign_in(&self, new: &SignIn<'_>) -> Result<bool, Fault> {
+    /// Opens one. `false`: there is no such user any more, or its password has changed since.
+    pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<bool, Fault> {
         let signed = self.ask(async {
             let mut work = self.begin().await?;
             let sql = "UPDATE relay_users SET last_login_at = $2 WHERE id = $1 AND is_active = 1";
@@ -83,15 +83,15 @@ impl Store {
                 let query = sqlx::query(sql).bind(new.user_id).bind(old).bind(better);
                 query.execute(&mut *work).await?;
             }
-            let sql = "INSERT INTO relay_sessions (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
+            let sql = "INSERT INTO relay_logins (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
             sqlx::query(sql)
-                .bind(new.session_id)
+                .bind(new.login_id)
                 .bind(new.user_id)
                 .bind(new.now_ms)
                 .bind(new.expires_at_ms)
                 .execute(&mut *work)
                 .await?;
-            add_token(&mut work, new.session_id, new.refresh_hash, new.now_ms).await?;
+            add_token(&mut work, new.login_id, new.refresh_hash, new.now_ms).await?;
             addresses::remember(&mut work, new.user_id, new.address_hash, new.now_ms).await?;
             work.commit().await?;
             Ok(true)
@@ -99,14 +99,14 @@ impl Store {
         signed.await
     }
 
-    /// A user within a session; `None` where there is none of both.
-    pub async fn member(&self, session_id: &str, user_id: &str) -> Result<Option<Member>, Fault> {
+    /// A user within a login; `None` where either is missing.
+    pub async fn member(&self, login_id: &str, user_id: &str) -> Result<Option<Member>, Fault> {
         let sql = "SELECT u.id, u.username, u.email, u.role, u.is_active, u.created_at, u.last_login_at, \
                    s.revoked_at, s.expires_at \
-                   FROM relay_sessions s JOIN relay_users u ON u.id = s.user_id WHERE s.id = $1 AND u.id = $2";
+                   FROM relay_logins s JOIN relay_users u ON u.id = s.user_id WHERE s.id = $1 AND u.id = $2";
         let found = self.ask(async {
             let row = sqlx::query(sql)
-                .bind(session_id)
+                .bind(login_id)
                 .bind(user_id)
                 .fetch_optional(&self.reader)
                 .await?;
@@ -116,7 +116,7 @@ impl Store {
     }
 
     /// Uses a refresh token up and puts its successor in its place. One that was used less than
-    /// `grace_ms` ago may be shown again; one that was used before that revokes its session.
+    /// `grace_ms` ago may be shown again; one that was used before that revokes its login.
     pub async fn rotate(
         &self,
         hash: &str,
@@ -130,104 +130,104 @@ impl Store {
             let query = sqlx::query(sql).bind(hash).bind(now_ms);
             let is_first = query.execute(&mut *work).await?.rows_affected() > 0;
             let sql = "SELECT u.id, u.username, u.email, u.role, u.is_active, u.created_at, u.last_login_at, \
-                       s.revoked_at, s.expires_at, t.used_at, s.id AS session_id \
-                       FROM relay_refresh_tokens t JOIN relay_sessions s ON s.id = t.session_id \
+                       s.revoked_at, s.expires_at, t.used_at, s.id AS login_id \
+                       FROM relay_refresh_tokens t JOIN relay_logins s ON s.id = t.login_id \
                        JOIN relay_users u ON u.id = s.user_id WHERE t.hash = $1";
             let row = sqlx::query(sql).bind(hash).fetch_optional(&mut *work).await?;
             let Some(row) = row else {
                 return Ok(Rotation::Unknown);
             };
             let member = member_of(&row)?;
-            let session_id: String = row.try_get("session_id")?;
+            let login_id: String = row.try_get("login_id")?;
             if member.is_revoked || !member.user.is_active || member.expires_at_ms <= now_ms {
                 return Ok(Rotation::Unknown);
             }
             if is_first {
-                add_token(&mut work, &session_id, successor_hash, now_ms).await?;
+                add_token(&mut work, &login_id, successor_hash, now_ms).await?;
                 work.commit().await?;
-                return Ok(Rotation::Done { session_id, member });
+                return Ok(Rotation::Done { login_id, member });
             }
             let used_at: Option<i64> = row.try_get("used_at")?;
             if used_at.is_some_and(|used_at| now_ms - used_at <= grace_ms)
                 && exists(&mut work, successor_hash).await?
             {
-                return Ok(Rotation::Repeated { session_id, member });
+                return Ok(Rotation::Repeated { login_id, member });
             }
-            revoke(&mut work, &session_id, "reuse", now_ms).await?;
+            revoke(&mut work, &login_id, "reuse", now_ms).await?;
             work.commit().await?;
-            Ok(Rotation::Stolen { session_id, user_id: member.user.id })
+            Ok(Rotation::Stolen { login_id, user_id: member.user.id })
         });
         rotated.await
     }
 
-    /// Adds a refresh token to a session. Of those that were never used it keeps a few.
+    /// Adds a refresh token to a login. Of those that were never used it keeps a few.
     pub async fn add_refresh_token(
         &self,
-        session_id: &str,
+        login_id: &str,
         hash: &str,
         now_ms: i64,
     ) -> Result<(), Fault> {
         let added = self.ask(async {
             let mut work = self.begin().await?;
-            add_token(&mut work, session_id, hash, now_ms).await?;
-            let sql = "DELETE FROM relay_refresh_tokens WHERE session_id = $1 AND used_at IS NULL AND hash NOT IN \
-                       (SELECT hash FROM relay_refresh_tokens WHERE session_id = $1 AND used_at IS NULL \
+            add_token(&mut work, login_id, hash, now_ms).await?;
+            let sql = "DELETE FROM relay_refresh_tokens WHERE login_id = $1 AND used_at IS NULL AND hash NOT IN \
+                       (SELECT hash FROM relay_refresh_tokens WHERE login_id = $1 AND used_at IS NULL \
                        ORDER BY created_at DESC, hash LIMIT $2)";
-            let query = sqlx::query(sql).bind(session_id).bind(MOST_TOKENS);
+            let query = sqlx::query(sql).bind(login_id).bind(MOST_TOKENS);
             query.execute(&mut *work).await?;
             work.commit().await
         });
         added.await
     }
 
-    /// The session that a refresh token belongs to, and its user's id.
-    pub async fn session_of(&self, hash: &str) -> Result<Option<(String, String)>, Fault> {
-        let sql = "SELECT s.id, s.user_id FROM relay_refresh_tokens t JOIN relay_sessions s ON s.id = t.session_id \
+    /// The login that a refresh token belongs to, and its user's id.
+    pub async fn login_of(&self, hash: &str) -> Result<Option<(String, String)>, Fault> {
+        let sql = "SELECT s.id, s.user_id FROM relay_refresh_tokens t JOIN relay_logins s ON s.id = t.login_id \
                    WHERE t.hash = $1";
         let query = sqlx::query_as(sql).bind(hash);
         self.ask(query.fetch_optional(&self.reader)).await
     }
 
-    /// Ends a session.
-    pub async fn revoke_session(
+    /// Ends a login.
+    pub async fn revoke_login(
         &self,
-        session_id: &str,
+        login_id: &str,
         because: &str,
         now_ms: i64,
     ) -> Result<(), Fault> {
         let revoked = self.ask(async {
             let mut work = self.begin().await?;
-            revoke(&mut work, session_id, because, now_ms).await?;
+            revoke(&mut work, login_id, because, now_ms).await?;
             work.commit().await
         });
         revoked.await
     }
 
-    /// Ends every session of a user.
-    pub async fn revoke_sessions_of(
+    /// Ends every login of a user.
+    pub async fn revoke_logins_of(
         &self,
         user_id: &str,
         because: &str,
         now_ms: i64,
     ) -> Result<(), Fault> {
-        let sql = "UPDATE relay_sessions SET revoked_at = $2, revoked_because = $3 WHERE user_id = $1 AND revoked_at IS NULL";
+        let sql = "UPDATE relay_logins SET revoked_at = $2, revoked_because = $3 WHERE user_id = $1 AND revoked_at IS NULL";
         let query = sqlx::query(sql).bind(user_id).bind(now_ms).bind(because);
         self.ask(query.execute(&self.writer)).await.map(|_| ())
     }
 
-    /// Forgets sessions and invites that are over since `before_ms`, and sessions past the most.
+    /// Forgets logins and invites that are over since `before_ms`, and logins past the most.
     pub async fn purge(&self, before_ms: i64) -> Result<(), Fault> {
         let purged = self.ask(async {
             for sql in [
-                "DELETE FROM relay_sessions WHERE expires_at < $1",
+                "DELETE FROM relay_logins WHERE expires_at < $1",
                 "DELETE FROM relay_invites WHERE expires_at < $1",
             ] {
                 sqlx::query(sql).bind(before_ms).execute(&self.writer).await?;
             }
-            let sql = "DELETE FROM relay_sessions WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER \
-                       (PARTITION BY user_id ORDER BY created_at DESC, id) AS place FROM relay_sessions) AS ranked \
+            let sql = "DELETE FROM relay_logins WHERE id IN (SELECT id FROM (SELECT id, ROW_NUMBER() OVER \
+                       (PARTITION BY user_id ORDER BY created_at DESC, id) AS place FROM relay_logins) AS ranked \
                        WHERE place > $1)";
-            let query = sqlx::query(sql).bind(MOST_SESSIONS);
+            let query = sqlx::query(sql).bind(MOST_LOGINS);
             query.execute(&self.writer).await.map(|_| ())
         });
         purged.await
@@ -244,12 +244,12 @@ fn member_of(row: &sqlx::any::AnyRow) -> sqlx::Result<Member> {
 
 async fn add_token(
     work: &mut Transaction<'_, Any>,
-    session_id: &str,
+    login_id: &str,
     hash: &str,
     now_ms: i64,
 ) -> sqlx::Result<()> {
-    let sql = "INSERT INTO relay_refresh_tokens (hash, session_id, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    let query = sqlx::query(sql).bind(hash).bind(session_id).bind(now_ms);
+    let sql = "INSERT INTO relay_refresh_tokens (hash, login_id, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    let query = sqlx::query(sql).bind(hash).bind(login_id).bind(now_ms);
     query.execute(&mut **work).await.map(|_| ())
 }
 
@@ -261,11 +261,11 @@ async fn exists(work: &mut Transaction<'_, Any>, hash: &str) -> sqlx::Result<boo
 
 async fn revoke(
     work: &mut Transaction<'_, Any>,
-    session_id: &str,
+    login_id: &str,
     because: &str,
     now_ms: i64,
 ) -> sqlx::Result<()> {
-    let sql = "UPDATE relay_sessions SET revoked_at = $2, revoked_because = $3 WHERE id = $1 AND revoked_at IS NULL";
-    let query = sqlx::query(sql).bind(session_id).bind(now_ms).bind(because);
+    let sql = "UPDATE relay_logins SET revoked_at = $2, revoked_because = $3 WHERE id = $1 AND revoked_at IS NULL";
+    let query = sqlx::query(sql).bind(login_id).bind(now_ms).bind(because);
     query.execute(&mut **work).await.map(|_| ())
 }
