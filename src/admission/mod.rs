@@ -3,6 +3,7 @@
 //! Order: draining → origin → credential → what the credential may do. Nobody else builds a
 //! Permit, and nothing is sent upstream before there is one.
 
+pub mod accounts;
 mod credential;
 mod drain;
 mod network;

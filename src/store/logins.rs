@@ -40,6 +40,21 @@ pub struct Member {
     pub expires_at_ms: i64,
 }
 
+/// A refresh token that is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Refresh<'a> {
+    /// Its hash.
+    pub hash: &'a str,
+    /// The hash of what takes its place.
+    pub successor_hash: &'a str,
+    /// Where from.
+    pub address_hash: &'a str,
+    /// How long after its use it may be shown again.
+    pub grace_ms: i64,
+    /// Milliseconds since the epoch.
+    pub now_ms: i64,
+}
+
 /// What became of a refresh token that was shown.
 #[derive(Clone, Debug)]
 pub enum Rotation {
@@ -115,15 +130,15 @@ impl Store {
         found.await
     }
 
-    /// Uses a refresh token up and puts its successor in its place. One that was used less than
-    /// `grace_ms` ago may be shown again; one that was used before that revokes its login.
-    pub async fn rotate(
-        &self,
-        hash: &str,
-        successor_hash: &str,
-        grace_ms: i64,
-        now_ms: i64,
-    ) -> Result<Rotation, Fault> {
+    /// Uses a refresh token up and puts its successor in its place. One that was used within the
+    /// grace may be shown again; one that was used before that ends its login.
+    pub async fn rotate(&self, shown: &Refresh<'_>) -> Result<Rotation, Fault> {
+        let Refresh {
+            hash,
+            successor_hash,
+            now_ms,
+            ..
+        } = *shown;
         let rotated = self.ask(async {
             let mut work = self.begin().await?;
             let sql = "UPDATE relay_refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
@@ -144,11 +159,12 @@ impl Store {
             }
             if is_first {
                 add_token(&mut work, &login_id, successor_hash, now_ms).await?;
+                addresses::remember(&mut work, &member.user.id, shown.address_hash, now_ms).await?;
                 work.commit().await?;
                 return Ok(Rotation::Done { login_id, member });
             }
             let used_at: Option<i64> = row.try_get("used_at")?;
-            if used_at.is_some_and(|used_at| now_ms - used_at <= grace_ms)
+            if used_at.is_some_and(|used_at| now_ms - used_at <= shown.grace_ms)
                 && exists(&mut work, successor_hash).await?
             {
                 return Ok(Rotation::Repeated { login_id, member });
@@ -180,11 +196,10 @@ impl Store {
         added.await
     }
 
-    /// The login that a refresh token belongs to, and its user's id.
-    pub async fn login_of(&self, hash: &str) -> Result<Option<(String, String)>, Fault> {
-        let sql = "SELECT s.id, s.user_id FROM relay_refresh_tokens t JOIN relay_logins s ON s.id = t.login_id \
-                   WHERE t.hash = $1";
-        let query = sqlx::query_as(sql).bind(hash);
+    /// The login that a refresh token belongs to.
+    pub async fn login_of(&self, hash: &str) -> Result<Option<String>, Fault> {
+        let sql = "SELECT login_id FROM relay_refresh_tokens WHERE hash = $1";
+        let query = sqlx::query_scalar(sql).bind(hash);
         self.ask(query.fetch_optional(&self.reader)).await
     }
 

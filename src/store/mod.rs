@@ -25,7 +25,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
 pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
-pub use logins::{Member, NewLogin, Rotation};
+pub use logins::{Member, NewLogin, Refresh, Rotation};
 pub use users::{Credentials, NewUser, Page, Role, User};
 
 use crate::config::DatabaseUrl;

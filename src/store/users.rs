@@ -174,6 +174,13 @@ impl Store {
         found.await
     }
 
+    /// What a user's password must match.
+    pub async fn password_hash(&self, id: &str) -> Result<Option<String>, Fault> {
+        let sql = "SELECT password_hash FROM relay_users WHERE id = $1";
+        let query = sqlx::query_scalar(sql).bind(id);
+        self.ask(query.fetch_optional(&self.reader)).await
+    }
+
     /// A user by id, or by name.
     pub async fn user(&self, id_or_name: &str) -> Result<Option<User>, Fault> {
         let sql = "SELECT id, username, email, role, is_active, created_at, last_login_at FROM relay_users \
