@@ -88,6 +88,13 @@ pub fn events(data: &[u8]) {
     }
 }
 
+/// WebSocket frames of either side: the same wherever they are cut.
+pub fn frames(data: &[u8]) {
+    if let Some((first, second)) = split(data) {
+        crate::relay::fuzzing::frames(first, second);
+    }
+}
+
 /// The body of `/offer`, SDP included.
 pub fn offer(data: &[u8]) {
     crate::relay::fuzzing::offer(data);
@@ -110,12 +117,13 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    const TARGETS: [(&str, Check); 7] = [
+    const TARGETS: [(&str, Check); 8] = [
         ("request_head", request_head),
         ("response_head", response_head),
         ("target", target),
         ("chunks", chunks),
         ("events", events),
+        ("frames", frames),
         ("offer", offer),
         ("log_line", log_line),
     ];

@@ -29,5 +29,6 @@ mod outbound;
 mod paths;
 mod secrets;
 mod smuggling;
+mod sockets;
 mod ssrf;
 mod weight;

@@ -10,7 +10,7 @@ mod handshake;
 mod leg;
 mod open;
 mod pump;
-mod scan;
+pub(crate) mod scan;
 mod session;
 mod watchdog;
 
