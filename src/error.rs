@@ -216,24 +216,24 @@ pub struct Problem {
     /// Where the field stands: `body`, `query` or `path`.
     pub place: &'static str,
     /// Its name; empty for the whole.
-    pub field: &'static str,
+    pub field: String,
     /// In words, with what to do.
     pub message: Cow<'static, str>,
 }
 
 impl Problem {
     /// A problem with a field of the body.
-    pub fn of(field: &'static str, message: impl Into<Cow<'static, str>>) -> Problem {
+    pub fn of(field: &str, message: impl Into<Cow<'static, str>>) -> Problem {
         Problem {
             place: "body",
-            field,
+            field: field.to_owned(),
             message: message.into(),
         }
     }
 
     /// As FastAPI words it, whose clients read it.
     fn to_json(&self) -> Value {
-        let place = [self.place, self.field].into_iter();
+        let place = [self.place, self.field.as_str()].into_iter();
         let place: Vec<&str> = place.filter(|part| !part.is_empty()).collect();
         json!({ "loc": place, "msg": self.message, "type": "value_error" })
     }

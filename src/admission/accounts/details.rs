@@ -147,7 +147,11 @@ mod tests {
             password: "x".to_owned(),
         };
         let refusal = details.checked().expect_err("three problems");
-        let fields: Vec<_> = refusal.problems().iter().map(|one| one.field).collect();
+        let fields: Vec<_> = refusal
+            .problems()
+            .iter()
+            .map(|one| one.field.as_str())
+            .collect();
         assert_eq!(fields, ["username", "email", "password"]);
     }
 }

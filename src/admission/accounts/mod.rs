@@ -136,7 +136,8 @@ impl Accounts {
             () = work => {}
             () = stop.cancelled() => {}
         }
-        self.directory.store.close().await;
+        // A database that hangs does not keep the relay from ending.
+        let _ = tokio::time::timeout(PROBE, self.directory.store.close()).await;
     }
 
     async fn keep_house(&self) {

@@ -24,6 +24,8 @@ pub(super) enum Ending {
     Inactive,
     /// It reached `SESSION_TIMEOUT`.
     Over,
+    /// The client's credential was withdrawn.
+    Revoked,
     /// The relay shuts down.
     Drained,
 }
@@ -149,6 +151,12 @@ impl Ending {
                 Kind::SessionOver,
                 "The session has reached this relay's SESSION_TIMEOUT. Connect again.",
             ),
+            Ending::Revoked => explained(
+                codes.of_refusal(Kind::Unauthorized),
+                "the credential was withdrawn",
+                Kind::Unauthorized,
+                "The credential that opened this session was withdrawn. Log in again.",
+            ),
             Ending::Drained => words(codes.draining(), "the relay is shutting down"),
         })
     }
@@ -162,7 +170,7 @@ impl Ending {
             | Ending::Stalled(Side::Upstream)
             | Ending::Silent(Side::Upstream) => return None,
             Ending::Violated(Side::Upstream, violation) => words(violation.code, violation.why),
-            Ending::Inactive | Ending::Over | Ending::Drained => words(1000, ""),
+            Ending::Inactive | Ending::Over | Ending::Revoked | Ending::Drained => words(1000, ""),
             _ => words(1001, ""),
         })
     }
@@ -181,6 +189,7 @@ impl Ending {
             | Ending::Stalled(_)
             | Ending::Silent(_) => Outcome::UpstreamFailed,
             Ending::Inactive | Ending::Over => Outcome::Idle,
+            Ending::Revoked => Outcome::Revoked,
             Ending::Drained => Outcome::Drained,
         }
     }
@@ -192,7 +201,7 @@ impl Ending {
             Side::Upstream => "the upstream",
         };
         Some(match self {
-            Ending::Closed | Ending::Drained => return None,
+            Ending::Closed | Ending::Revoked | Ending::Drained => return None,
             Ending::Gone(side) => format!("{} left without a close frame", name(side)),
             Ending::Broken(side, error) => format!("{}: {error}", name(side)),
             Ending::Violated(side, violation) => format!("{}: {}", name(side), violation.why),

@@ -50,7 +50,9 @@ impl Session {
         relaying.client.begin(head);
         relaying.departure = Some(exchange.departure());
         drop(rules);
-        let ending = poll_fn(|cx| relaying.poll(cx, &exchange)).await;
+        let mut revocation = exchange.revocation();
+        let relayed = revocation.unless(poll_fn(|cx| relaying.poll(cx, &exchange)));
+        let ending = relayed.await.unwrap_or(Ending::Revoked);
         let talk = relaying.talk(&ending, codes, model);
         exchange.talked(ending.outcome(), ending.cause(), talk);
         relaying.end(&ending, codes).await;
