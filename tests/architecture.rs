@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms that it may import. Leaves (`config`, `error`, `telemetry`, `fields`,
 /// `wire`)
 /// are open to all rooms; their own imports are listed like the others'.
-const ALLOWED: [(&str, &[&str]); 13] = [
-    ("command", &["app", "upstream"]),
+const ALLOWED: [(&str, &[&str]); 14] = [
+    ("command", &["admission", "app", "store", "upstream"]),
     (
         "app",
         &[
@@ -17,14 +17,16 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "edge",
             "relay",
             "server",
+            "store",
             "upstream",
         ],
     ),
     ("server", &["admission", "edge"]),
     ("edge", &["admission", "relay"]),
-    ("control", &["admission"]),
+    ("control", &["admission", "store"]),
     ("relay", &["admission", "upstream"]),
-    ("admission", &[]),
+    ("admission", &["store"]),
+    ("store", &[]),
     ("upstream", &[]),
     ("config", &[]),
     ("error", &[]),
