@@ -9,7 +9,7 @@ use crate::admission::{Drain, Gate, Pressure, Sessions};
 use crate::config::Config;
 use crate::control::Control;
 use crate::edge::Edge;
-use crate::relay::{Relay, Rules};
+use crate::relay::{Patience, Relay, Rules};
 use crate::server::Server;
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
@@ -45,10 +45,18 @@ pub fn build(config: &Config) -> Result<Server> {
 fn rules(config: &Config) -> Rules {
     let realtime = &config.realtime;
     let unless_zero = |limit: Duration| (!limit.is_zero()).then_some(limit);
-    Rules {
+    let conversation = Patience {
         heartbeat: unless_zero(realtime.heartbeat),
         inactivity: unless_zero(realtime.inactivity),
         session: unless_zero(realtime.session),
+    };
+    let other = Patience {
+        inactivity: None,
+        ..conversation
+    };
+    Rules {
+        conversation: Arc::new(conversation),
+        other: Arc::new(other),
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,
