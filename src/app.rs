@@ -16,7 +16,7 @@ use crate::admission::{Drain, Gate, Pressure, Sessions, Terms};
 use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
-use crate::relay::{Relay, Rules};
+use crate::relay::{Patience, Relay, Rules};
 use crate::server::Server;
 use crate::store::Store;
 use crate::telemetry::Counters;
@@ -133,10 +133,18 @@ fn folder(config: &Config) -> PathBuf {
 fn rules(config: &Config) -> Rules {
     let realtime = &config.realtime;
     let unless_zero = |limit: Duration| (!limit.is_zero()).then_some(limit);
-    Rules {
+    let conversation = Patience {
         heartbeat: unless_zero(realtime.heartbeat),
         inactivity: unless_zero(realtime.inactivity),
         session: unless_zero(realtime.session),
+    };
+    let other = Patience {
+        inactivity: None,
+        ..conversation
+    };
+    Rules {
+        conversation: Arc::new(conversation),
+        other: Arc::new(other),
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,

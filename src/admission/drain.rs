@@ -24,8 +24,8 @@ pub struct Drain {
     phase: AtomicU8,
     running: TaskTracker,
     refusing: CancellationToken,
-    /// When sessions leave.
-    departures: OnceLock<Range<Instant>>,
+    /// When sessions leave, and when what is left of them is cut.
+    departures: OnceLock<(Range<Instant>, Instant)>,
 }
 
 impl Drain {
@@ -44,9 +44,10 @@ impl Drain {
         self.phase.fetch_max(ANNOUNCED, Ordering::Relaxed);
     }
 
-    /// New work is refused from now on; sessions leave one by one in the course of `departures`.
-    pub fn refuse(&self, departures: Range<Instant>) {
-        let _ = self.departures.set(departures);
+    /// New work is refused from now on; sessions leave one by one in the course of `departures`, and
+    /// end at the `deadline` whatever they are at.
+    pub fn refuse(&self, departures: Range<Instant>, deadline: Instant) {
+        let _ = self.departures.set((departures, deadline));
         self.phase.fetch_max(REFUSING, Ordering::Relaxed);
         self.running.close();
         self.refusing.cancel();
@@ -102,17 +103,18 @@ pub struct Departure {
 }
 
 impl Departure {
-    /// Ready once the relay refuses new work: with a time of the session's own, so that not all
-    /// clients connect elsewhere at once.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+    /// Ready once the relay refuses new work: with a time of the session's own to leave at, so that
+    /// not all clients connect elsewhere at once, and the deadline.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Instant, Instant)> {
         ready!(self.refusing.as_mut().poll(cx));
         let now = Instant::now();
-        let window = self.drain.departures.get().cloned().unwrap_or(now..now);
+        let departures = self.drain.departures.get().cloned();
+        let (window, deadline) = departures.unwrap_or((now..now, now));
         let mut dice = [0; 4];
         // Without randomness all leave at the start, which is safe too.
         let _ = rand::fill(&mut dice);
         let share = f64::from(u32::from_ne_bytes(dice)) / f64::from(u32::MAX);
         let length = window.end.saturating_duration_since(window.start);
-        Poll::Ready(window.start + length.mul_f64(share))
+        Poll::Ready((window.start + length.mul_f64(share), deadline))
     }
 }

@@ -20,12 +20,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use http_body::Body as _;
 use tower_service::Service;
 
+pub use crate::relay::Socket;
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
 use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
-use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay, Socket};
+use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
 use route::Route;

@@ -16,7 +16,7 @@ mod socket;
 pub use body::RelayedBody;
 pub use chat::{Chat, ChatBody};
 pub use offer::OfferDraft;
-pub use socket::{Farewell, Handshake, Opened, Rules, Socket};
+pub use socket::{Farewell, Handshake, Opened, Patience, Rules, Socket};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,9 +10,9 @@ use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
 
 use super::http1::{Connection, Wishes};
-use crate::edge::Body;
+use crate::edge::{Body, Socket};
 use crate::fields;
-use crate::relay::Socket;
+
 use crate::wire::{Inbound, Output, Pace, write_response};
 
 /// What is taken from a body before it is written, in bytes: many small chunks make one write.

@@ -36,9 +36,8 @@ struct Taken {
 pub(super) struct Seat {
     capacity: Arc<Capacity>,
     ip: Option<IpAddr>,
-    is_spare: bool,
-    /// A newer arrival needs this spare seat.
-    evicted: CancellationToken,
+    /// There for a spare seat: a newer arrival needs it.
+    evicted: Option<CancellationToken>,
 }
 
 impl Capacity {
@@ -70,22 +69,22 @@ impl Capacity {
             }
             *count += 1;
         }
-        let evicted = CancellationToken::new();
-        let is_spare = taken.seats >= self.most;
-        if is_spare {
-            taken.spares.push_back(evicted.clone());
+        let mut evicted = None;
+        if taken.seats >= self.most {
+            let token = CancellationToken::new();
+            taken.spares.push_back(token.clone());
             if taken.spares.len() > SPARES
                 && let Some(oldest) = taken.spares.pop_front()
             {
                 oldest.cancel();
             }
+            evicted = Some(token);
         } else {
             taken.seats += 1;
         }
         Some(Seat {
             capacity: Arc::clone(self),
             ip,
-            is_spare,
             evicted,
         })
     }
@@ -98,19 +97,22 @@ impl Capacity {
 impl Seat {
     /// Whether it is one past the last: good for a question about the relay's health.
     pub(super) fn is_spare(&self) -> bool {
-        self.is_spare
+        self.evicted.is_some()
     }
 
     /// Ends when a newer arrival needs the seat.
     pub(super) async fn evicted(&self) {
-        self.evicted.cancelled().await;
+        match &self.evicted {
+            Some(evicted) => evicted.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.capacity.taken();
-        if !self.is_spare {
+        if !self.is_spare() {
             taken.seats -= 1;
         }
         if let Some(ip) = self.ip
@@ -166,9 +168,12 @@ mod tests {
         let _second = capacity.seat(here).expect("a seat");
         let spares: Vec<Seat> = (0..=SPARES).filter_map(|_| capacity.seat(here)).collect();
         assert!(!first.is_spare() && spares.iter().all(Seat::is_spare));
-        let evicted = |seat: &&Seat| seat.evicted.is_cancelled();
-        assert_eq!(spares.iter().filter(evicted).count(), 1);
-        assert!(spares[0].evicted.is_cancelled());
+        let evicted = |seat: &Seat| {
+            let token = seat.evicted.as_ref();
+            token.is_some_and(CancellationToken::is_cancelled)
+        };
+        assert_eq!(spares.iter().filter(|seat| evicted(seat)).count(), 1);
+        assert!(evicted(&spares[0]));
         drop(first);
         assert!(!capacity.seat(here).expect("a seat").is_spare());
     }

@@ -143,7 +143,7 @@ impl Server {
         }
         let spread = self.drain_timeout / 3;
         let end = deadline - (spread / 3).min(LAST_DEPARTURE);
-        self.drain.refuse(deadline - spread..end);
+        self.drain.refuse(deadline - spread..end, deadline);
         closing.cancel();
         tracing::info!(running = self.drain.running(), "draining");
         match tokio::time::timeout_at(deadline, self.drain.finished()).await {

@@ -18,7 +18,8 @@ use super::tls::Tls;
 use crate::admission::Pressure;
 use crate::config::Limits;
 use crate::edge::Edge;
-use crate::wire::{Io, Link};
+
+use crate::wire::Link;
 
 /// How long a connection past the last may stay silent.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
@@ -47,19 +48,14 @@ pub(super) async fn connection(stream: TcpStream, client: Client) {
     };
     if let Some((link, switched)) = switched {
         // A task of its own: a session lasts long, and needs far less memory than this one.
-        let tasks = client.tasks.clone();
-        tasks.spawn(socket(link, switched, client));
+        let life = switched.socket.start(link, switched.head);
+        let (tasks, seat) = (client.tasks, client.seat);
+        tasks.spawn(async move {
+            // It keeps the relay's time by itself.
+            life.await;
+            drop(seat);
+        });
     }
-}
-
-/// Carries a socket to its end. It has been served: its seat is not taken away any more.
-async fn socket(link: Link, switched: Switched, client: Client) {
-    let Client { seat, cut, .. } = client;
-    tokio::select! {
-        () = switched.socket.run(link, switched.head) => {}
-        () = cut.cancelled() => {}
-    }
-    drop(seat);
 }
 
 async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
@@ -68,10 +64,10 @@ async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
     } else {
         client.limits.header_timeout
     };
-    let io: Box<dyn Io> = match &client.tls {
-        None => Box::new(stream),
+    let mut link = match &client.tls {
+        None => Link::plain(stream),
         Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Ok(stream)) => Link::new(Box::new(stream), BytesMut::new()),
             Ok(Err(error)) => {
                 tracing::debug!(peer = %client.peer, %error, "no TLS with a client");
                 return None;
@@ -79,7 +75,6 @@ async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
             Err(_) => return None,
         },
     };
-    let mut link = Link::new(io, BytesMut::new());
     let first = tokio::time::timeout(patience, is_http2(&mut link));
     let told = tokio::select! {
         told = first => told,

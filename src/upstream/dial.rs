@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytes::BytesMut;
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::{SocksV4, SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -22,7 +23,7 @@ use super::fault::{Fault, innermost};
 use super::resolve::Resolver;
 use super::tls;
 use crate::config;
-use crate::wire::Io;
+use crate::wire::{Io, Link};
 
 /// RFC 8305 section 5: how long one address may keep the next waiting.
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(300);
@@ -72,25 +73,32 @@ impl Dialer {
     }
 
     /// Connects within the configured time.
-    pub(super) async fn dial(&self) -> Result<Box<dyn Io>, Fault> {
+    pub(super) async fn dial(&self) -> Result<Link, Fault> {
         match tokio::time::timeout(self.timeout, self.connect()).await {
             Ok(connected) => connected,
             Err(_) => Err(Fault::ConnectTimeout),
         }
     }
 
-    async fn connect(&self) -> Result<Box<dyn Io>, Fault> {
+    async fn connect(&self) -> Result<Link, Fault> {
+        let over = |io| Link::new(io, BytesMut::new());
         if let Some(proxy) = self.proxies.intercept(&self.target) {
             let tunnel = self.connect_through(&proxy).await?;
             return match &self.tls {
-                Some((tls, name)) => Ok(Box::new(handshake(tls, name.clone(), tunnel).await?)),
-                None => Ok(tunnel),
+                Some((tls, name)) => {
+                    let stream = handshake(tls, name.clone(), tunnel).await?;
+                    Ok(over(Box::new(stream)))
+                }
+                None => Ok(over(tunnel)),
             };
         }
         let stream = self.connect_tcp(&self.target).await?;
         match &self.tls {
-            Some((tls, name)) => Ok(Box::new(handshake(tls, name.clone(), stream).await?)),
-            None => Ok(Box::new(stream)),
+            Some((tls, name)) => {
+                let stream = handshake(tls, name.clone(), stream).await?;
+                Ok(over(Box::new(stream)))
+            }
+            None => Ok(Link::plain(stream)),
         }
     }
 

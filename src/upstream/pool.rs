@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +60,7 @@ impl Pool {
         let slot = self.slot().await?;
         let (link, is_reused) = match self.take_idle() {
             Some(link) => (link, true),
-            None => (self.dial().await?, false),
+            None => (self.dialer.dial().await?, false),
         };
         Ok(Lease {
             link,
@@ -75,15 +74,11 @@ impl Pool {
     pub(super) async fn lease_new(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
         Ok(Lease {
-            link: self.dial().await?,
+            link: self.dialer.dial().await?,
             pool: Arc::downgrade(self),
             is_reused: false,
             _slot: slot,
         })
-    }
-
-    async fn dial(&self) -> Result<Link, Fault> {
-        Ok(Link::new(self.dialer.dial().await?, BytesMut::new()))
     }
 
     async fn slot(&self) -> Result<OwnedSemaphorePermit, Fault> {

@@ -49,9 +49,15 @@ impl Io for Box<dyn Io> {
     }
 }
 
+/// A connection's stream: the plain ones without an allocation of their own.
+enum Stream {
+    Plain(TcpStream),
+    Other(Box<dyn Io>),
+}
+
 /// One connection.
 pub struct Link {
-    io: Box<dyn Io>,
+    stream: Stream,
     /// What was read and not used yet.
     pub input: BytesMut,
     has_ended: bool,
@@ -61,15 +67,34 @@ impl Link {
     /// A link over this stream; `input` was read from it already.
     pub fn new(io: Box<dyn Io>, input: BytesMut) -> Link {
         Link {
-            io,
+            stream: Stream::Other(io),
             input,
+            has_ended: false,
+        }
+    }
+
+    /// A link over a bare socket.
+    pub fn plain(stream: TcpStream) -> Link {
+        Link {
+            stream: Stream::Plain(stream),
+            input: BytesMut::new(),
             has_ended: false,
         }
     }
 
     /// The stream, to write to.
     pub fn io(&mut self) -> &mut dyn Io {
-        self.io.as_mut()
+        match &mut self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Other(stream) => stream.as_mut(),
+        }
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Other(stream) => stream.socket(),
+        }
     }
 
     /// Reads more; `false` at the end of the stream.
@@ -80,7 +105,10 @@ impl Link {
         if self.input.capacity() - self.input.len() < MIN_ROOM {
             self.input.reserve(READ);
         }
-        let read = poll_read_buf(Pin::new(&mut self.io), cx, &mut self.input);
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
+            Stream::Other(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
+        };
         if read.is_pending() {
             self.shrink();
         }
@@ -101,7 +129,7 @@ impl Link {
         if self.has_ended {
             return true;
         }
-        let mut ready = std::pin::pin!(self.io.socket().ready(Interest::READABLE));
+        let mut ready = std::pin::pin!(self.socket().ready(Interest::READABLE));
         let mut cx = Context::from_waker(Waker::noop());
         match Future::poll(ready.as_mut(), &mut cx) {
             Poll::Ready(Ok(ready)) => ready.is_read_closed(),
@@ -117,7 +145,7 @@ impl Link {
         }
         // The kernel knows before the runtime does.
         let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(self.io.socket()).peek(&mut byte) {
+        match SockRef::from(self.socket()).peek(&mut byte) {
             Err(error) => error.kind() == ErrorKind::WouldBlock,
             Ok(0) => false,
             // Mostly a 408 and the end of a connection that idled too long.
@@ -127,11 +155,15 @@ impl Link {
 
     /// Makes the coming close a reset, so that a cut answer cannot look whole.
     pub fn reset_on_close(&self) {
-        let _ = SockRef::from(self.io.socket()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// Takes the link apart: the stream, and what was read ahead.
     pub fn into_parts(self) -> (Box<dyn Io>, BytesMut) {
-        (self.io, self.input)
+        let io = match self.stream {
+            Stream::Plain(stream) => Box::new(stream),
+            Stream::Other(stream) => stream,
+        };
+        (io, self.input)
     }
 }

@@ -10,6 +10,8 @@ mod leaks;
 mod legit;
 mod memory;
 mod slow;
+mod sockets;
+mod stop;
 
 #[path = "../relay/support/mod.rs"]
 mod support;
@@ -31,7 +33,7 @@ impl Row {
     }
 }
 
-const ROWS: [&str; 6] = ["P01", "P02", "P03", "P16", "P33", "P42"];
+const ROWS: [&str; 8] = ["P01", "P02", "P03", "P16", "P33", "P36", "P42", "P43"];
 
 async fn run(row: &str, time: Option<Duration>) -> Row {
     match row {
@@ -40,6 +42,8 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P03" => slow::readers().await,
         "P16" => memory::beyond_the_budget().await,
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
+        "P36" => stop::gracefully().await,
+        "P43" => sockets::exact_and_idle().await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,
         _ => Row::new(false, "there is no such row".to_owned()),
     }

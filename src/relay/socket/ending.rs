@@ -28,6 +28,8 @@ pub(super) enum Ending {
     Revoked,
     /// The relay shuts down.
     Drained,
+    /// The relay's time is over, and there was no end between two messages.
+    Cut,
 }
 
 /// Close codes as the clients of a path know them (contract section 4).
@@ -112,7 +114,8 @@ impl Ending {
             Ending::Closed
             | Ending::Gone(Side::Client)
             | Ending::Broken(Side::Client, _)
-            | Ending::Stalled(Side::Client) => return None,
+            | Ending::Stalled(Side::Client)
+            | Ending::Cut => return None,
             Ending::Violated(Side::Client, violation) => words(violation.code, violation.why),
             Ending::Silent(Side::Client) => words(1001, "no answer to a ping"),
             Ending::Gone(_) | Ending::Broken(..) => explained(
@@ -168,7 +171,8 @@ impl Ending {
             | Ending::Gone(Side::Upstream)
             | Ending::Broken(Side::Upstream, _)
             | Ending::Stalled(Side::Upstream)
-            | Ending::Silent(Side::Upstream) => return None,
+            | Ending::Silent(Side::Upstream)
+            | Ending::Cut => return None,
             Ending::Violated(Side::Upstream, violation) => words(violation.code, violation.why),
             Ending::Inactive | Ending::Over | Ending::Revoked | Ending::Drained => words(1000, ""),
             _ => words(1001, ""),
@@ -190,7 +194,7 @@ impl Ending {
             | Ending::Silent(_) => Outcome::UpstreamFailed,
             Ending::Inactive | Ending::Over => Outcome::Idle,
             Ending::Revoked => Outcome::Revoked,
-            Ending::Drained => Outcome::Drained,
+            Ending::Drained | Ending::Cut => Outcome::Drained,
         }
     }
 
@@ -202,6 +206,7 @@ impl Ending {
         };
         Some(match self {
             Ending::Closed | Ending::Revoked | Ending::Drained => return None,
+            Ending::Cut => "DRAIN_TIMEOUT was over".to_owned(),
             Ending::Gone(side) => format!("{} left without a close frame", name(side)),
             Ending::Broken(side, error) => format!("{}: {error}", name(side)),
             Ending::Violated(side, violation) => format!("{}: {}", name(side), violation.why),

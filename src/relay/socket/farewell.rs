@@ -62,7 +62,7 @@ impl Farewell {
     }
 
     /// Says it, and waits for a moment until the client has read it.
-    pub async fn run(self, client: Link, head: Vec<u8>) {
+    pub(super) async fn run(self, client: Link, head: Vec<u8>) {
         let mut leg = Leg::new(client, Sender::Server, LAST_WORDS);
         leg.begin(head);
         leg.say(Opcode::Text, self.event.as_bytes());

@@ -28,7 +28,9 @@ pub(super) struct Leg {
     own_written: usize,
     /// What the relay is when it writes here.
     role: Sender,
-    pace: Pace,
+    stall: Duration,
+    /// There while the side does not take what it is given.
+    pace: Option<Box<Pace>>,
 }
 
 impl Leg {
@@ -39,7 +41,8 @@ impl Leg {
             own: Vec::new(),
             own_written: 0,
             role,
-            pace: Pace::of_progress(stall),
+            stall,
+            pace: None,
         }
     }
 
@@ -72,7 +75,7 @@ impl Leg {
         // Nothing is held for a session that idles.
         self.own = Vec::new();
         self.own_written = 0;
-        self.pace.rest();
+        self.pace = None;
         Poll::Ready(Ok(()))
     }
 
@@ -87,7 +90,7 @@ impl Leg {
         let written = ready!(self.note(written, cx))?;
         from.input.advance(written);
         if written == length {
-            self.pace.rest();
+            self.pace = None;
         }
         Poll::Ready(Ok(written))
     }
@@ -103,12 +106,15 @@ impl Leg {
                 Poll::Ready(Err(WriteEnd::Broken(closed)))
             }
             Poll::Ready(Ok(written)) => {
-                self.pace.came(written);
+                if let Some(pace) = &mut self.pace {
+                    pace.came(written);
+                }
                 Poll::Ready(Ok(written))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(WriteEnd::Broken(error))),
             Poll::Pending => {
-                let too_slow = self.pace.poll_too_slow(cx);
+                let pace = || Box::new(Pace::of_progress(self.stall));
+                let too_slow = self.pace.get_or_insert_with(pace).poll_too_slow(cx);
                 too_slow.map(|()| Err(WriteEnd::Stalled))
             }
         }

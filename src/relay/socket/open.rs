@@ -13,6 +13,7 @@ use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
 use super::session::Session;
+use super::watchdog::Patience;
 use crate::admission::Permit;
 use crate::error::Refusal;
 use crate::relay::Relay;
@@ -33,12 +34,10 @@ const LONGEST_MODEL: usize = 64;
 /// What bounds sessions.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Silence of a side before it is pinged, and again before it is given up.
-    pub heartbeat: Option<Duration>,
-    /// Silence of a conversation.
-    pub inactivity: Option<Duration>,
-    /// The longest session.
-    pub session: Option<Duration>,
+    /// The silence that conversations with a model may have.
+    pub conversation: Arc<Patience>,
+    /// The same for all other sockets.
+    pub other: Arc<Patience>,
     /// The largest message, in bytes.
     pub max_message: u64,
     /// How long a client may take next to nothing.
@@ -55,12 +54,15 @@ pub enum Socket {
     Farewell(Farewell),
 }
 
+/// A socket's way to its end.
+pub type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 impl Socket {
     /// Uses it to the end. `head` is the 101, which the client has yet to get.
-    pub async fn run(self, client: Link, head: Vec<u8>) {
+    pub fn start(self, client: Link, head: Vec<u8>) -> Life {
         match self {
-            Socket::Session(session) => session.run(client, head).await,
-            Socket::Farewell(farewell) => farewell.run(client, head).await,
+            Socket::Session(session) => Box::into_pin(session.start(client, head)),
+            Socket::Farewell(farewell) => Box::pin(farewell.run(client, head)),
         }
     }
 }
@@ -100,13 +102,18 @@ impl Relay {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
                 exchange.answered(response.status(), response.headers_mut());
+                let rules = &self.rules;
+                let patience = match wanted.is_conversation {
+                    true => &rules.conversation,
+                    false => &rules.other,
+                };
                 let session = Session {
                     exchange,
                     upstream: link,
                     rules: Arc::clone(&self.rules),
                     codes: Codes::of(&path),
                     model: wanted.model,
-                    may_be_inactive: wanted.is_conversation,
+                    patience: Arc::clone(patience),
                 };
                 let socket = Socket::Session(Box::new(session));
                 Ok(Opened::Socket(response.map(|()| socket)))

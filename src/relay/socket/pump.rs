@@ -40,7 +40,7 @@ pub(super) struct Pump {
     /// Whether what has gone ends with a frame, and with a message.
     is_at_frame_end: bool,
     is_at_message_end: bool,
-    close: Option<Close>,
+    close: Option<Box<Close>>,
     is_halting: bool,
     has_ended: bool,
 }
@@ -73,7 +73,7 @@ impl Pump {
 
     /// What the source's close frame said.
     pub(super) fn close(&self) -> Option<&Close> {
-        self.close.as_ref()
+        self.close.as_deref()
     }
 
     /// Whether a frame of the relay's own may follow what has gone.
@@ -197,7 +197,7 @@ impl Pump {
                     return Ok(true);
                 }
                 if control.opcode == Opcode::Close {
-                    self.close = Some(Close::read(&control.payload(input))?);
+                    self.close = Some(Box::new(Close::read(&control.payload(input))?));
                 }
                 self.ready = control.length;
                 self.frame_end = control.length;

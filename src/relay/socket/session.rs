@@ -1,9 +1,9 @@
 //! Session: one client's WebSocket and its upstream's, from the 101 to the last close.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -15,7 +15,7 @@ use super::leg::{Leg, WriteEnd};
 use super::open::Rules;
 use super::pump::{Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
-use crate::admission::Departure;
+use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
 use crate::telemetry::Talk;
 use crate::wire::Link;
@@ -31,31 +31,64 @@ pub struct Session {
     pub(super) codes: Codes,
     /// What the query names.
     pub(super) model: Option<String>,
-    /// Whether it ends when nobody says anything.
-    pub(super) may_be_inactive: bool,
+    pub(super) patience: Arc<Patience>,
 }
 
 impl Session {
-    /// Moves frames to the end. `head` is the 101, which the client has yet to get.
-    pub async fn run(self, client: Link, head: Vec<u8>) {
-        let Session {
-            mut exchange,
-            upstream,
-            rules,
-            codes,
-            model,
-            may_be_inactive,
-        } = self;
-        let mut relaying = Relaying::new(client, upstream, &rules, may_be_inactive);
+    /// Everything that it needs from here on, in one place. `head` is the 101, which the client has
+    /// yet to get.
+    pub(super) fn start(self, client: Link, head: Vec<u8>) -> Box<Running> {
+        let rules = &self.rules;
+        let mut relaying = Relaying::new(client, self.upstream, rules, self.patience);
         relaying.client.begin(head);
-        relaying.departure = Some(exchange.departure());
-        drop(rules);
-        let mut revocation = exchange.revocation();
-        let relayed = revocation.unless(poll_fn(|cx| relaying.poll(cx, &exchange)));
-        let ending = relayed.await.unwrap_or(Ending::Revoked);
-        let talk = relaying.talk(&ending, codes, model);
-        exchange.talked(ending.outcome(), ending.cause(), talk);
-        relaying.end(&ending, codes).await;
+        relaying.departure = Some(self.exchange.departure());
+        Box::new(Running {
+            relaying: Some(relaying),
+            revocation: self.exchange.revocation(),
+            exchange: self.exchange,
+            codes: self.codes,
+            model: self.model,
+            last_words: None,
+        })
+    }
+}
+
+/// A session that runs: moves frames to the end. Thousands of them idle, and what each holds is
+/// counted in bytes: hence a future written out.
+pub(super) struct Running {
+    /// None once the last words are spoken.
+    relaying: Option<Relaying>,
+    revocation: Revocation,
+    exchange: Exchange,
+    codes: Codes,
+    model: Option<String>,
+    last_words: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Future for Running {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let running = self.get_mut();
+        if let Some(relaying) = &mut running.relaying {
+            let ending = match running.revocation.poll(cx) {
+                Poll::Ready(()) => Ending::Revoked,
+                Poll::Pending => ready!(relaying.poll(cx, &running.exchange)),
+            };
+            let talk = relaying.talk(&ending, running.codes, running.model.take());
+            let exchange = &mut running.exchange;
+            exchange.talked(ending.outcome(), ending.cause(), talk);
+            let codes = running.codes;
+            running.last_words = running.relaying.take().map(|relaying| {
+                let last_words: Pin<Box<dyn Future<Output = ()> + Send>> =
+                    Box::pin(relaying.end(ending, codes));
+                last_words
+            });
+        }
+        match &mut running.last_words {
+            Some(last_words) => last_words.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
     }
 }
 
@@ -69,8 +102,9 @@ struct Relaying {
     timer: Pin<Box<Sleep>>,
     /// Tells when the relay shuts down.
     departure: Option<Departure>,
-    /// When the session has to leave, once it does.
+    /// When the session has to leave and when to be gone, once it has to.
     leave: Option<Instant>,
+    deadline: Option<Instant>,
     /// When a close frame must have been answered.
     close_by: Option<Instant>,
     has_halted: bool,
@@ -79,13 +113,8 @@ struct Relaying {
 }
 
 impl Relaying {
-    fn new(client: Link, upstream: Link, rules: &Rules, may_be_inactive: bool) -> Relaying {
+    fn new(client: Link, upstream: Link, rules: &Rules, patience: Arc<Patience>) -> Relaying {
         let now = Instant::now();
-        let patience = Patience {
-            heartbeat: rules.heartbeat,
-            inactivity: rules.inactivity.filter(|_| may_be_inactive),
-            session: rules.session,
-        };
         Relaying {
             client: Leg::new(client, Sender::Server, rules.client_stall),
             upstream: Leg::new(upstream, Sender::Client, rules.upstream_stall),
@@ -95,6 +124,7 @@ impl Relaying {
             timer: Box::pin(tokio::time::sleep_until(now)),
             departure: None,
             leave: None,
+            deadline: None,
             close_by: None,
             has_halted: false,
             counted: 0,
@@ -170,10 +200,11 @@ impl Relaying {
     /// Learns when to leave once the relay shuts down.
     fn poll_departure(&mut self, cx: &mut Context<'_>) {
         if let Some(departure) = &mut self.departure
-            && let Poll::Ready(at) = departure.poll(cx)
+            && let Poll::Ready((at, deadline)) = departure.poll(cx)
         {
             self.departure = None;
             self.leave = Some(at);
+            self.deadline = Some(deadline);
             let due = at.min(self.timer.deadline());
             self.timer.as_mut().reset(due);
         }
@@ -184,10 +215,14 @@ impl Relaying {
         // Set for the earliest of all; mostly something is heard before, and it is moved then.
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(Some(Ending::Cut));
+            }
             if let Some(by) = self.close_by {
                 if by <= now {
                     return Poll::Ready(Some(Ending::Closed));
                 }
+                let by = self.no_later(by);
                 self.timer.as_mut().reset(by);
                 continue;
             }
@@ -222,10 +257,18 @@ impl Relaying {
                 // Looks again for a ping that had to wait for its turn.
                 Verdict::Rest => now + CLOSE_WAIT,
             };
-            let due = self.leave.map_or(due, |at| at.min(due));
+            let due = self.no_later(due);
             self.timer.as_mut().reset(due);
         }
         Poll::Pending
+    }
+
+    /// A time to look again, or an earlier one that the relay's shutdown sets.
+    fn no_later(&self, due: Instant) -> Instant {
+        [self.leave, self.deadline]
+            .into_iter()
+            .flatten()
+            .fold(due, Instant::min)
     }
 
     fn leg(&mut self, side: Side) -> &mut Leg {
@@ -252,7 +295,10 @@ impl Relaying {
     }
 
     /// Tells both sides, as far as they can be told.
-    async fn end(mut self, ending: &Ending, codes: Codes) {
+    async fn end(mut self, ending: Ending, codes: Codes) {
+        if matches!(ending, Ending::Cut) {
+            return self.client.link.reset_on_close();
+        }
         let to_client = ending.to_client(codes);
         let to_upstream = ending.to_upstream();
         if let Some(words) = &to_upstream
@@ -268,11 +314,7 @@ impl Relaying {
             // In mid-frame only a reset shows that it was cut.
             _ => self.client.link.reset_on_close(),
         }
-        let Relaying {
-            mut client,
-            mut upstream,
-            ..
-        } = self;
+        let (client, upstream) = (&mut self.client, &mut self.upstream);
         let to_both = async {
             tokio::join!(upstream.finish(), async {
                 if to_client.is_some() || matches!(ending, Ending::Closed) {

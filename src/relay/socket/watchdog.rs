@@ -1,6 +1,7 @@
 //! Pure: when a session's silence asks for a ping, and when it has lasted too long. Reads no
 //! clock; every call is told the time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,13 +15,13 @@ pub(super) enum Side {
 
 /// How much silence is allowed; `None` for any.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub struct Patience {
     /// Of one side, before it is pinged, and again before it is given up.
-    pub(super) heartbeat: Option<Duration>,
+    pub heartbeat: Option<Duration>,
     /// Of both sides, without a message.
-    pub(super) inactivity: Option<Duration>,
+    pub inactivity: Option<Duration>,
     /// Of the whole session, however busy.
-    pub(super) session: Option<Duration>,
+    pub session: Option<Duration>,
 }
 
 /// What to do now.
@@ -59,7 +60,7 @@ enum Asked {
 /// Watches over one session.
 #[derive(Debug)]
 pub(super) struct Watchdog {
-    patience: Patience,
+    patience: Arc<Patience>,
     start: Instant,
     message: Instant,
     client: Pulse,
@@ -76,7 +77,7 @@ impl Side {
 }
 
 impl Watchdog {
-    pub(super) fn new(patience: Patience, now: Instant) -> Watchdog {
+    pub(super) fn new(patience: Arc<Patience>, now: Instant) -> Watchdog {
         let pulse = Pulse {
             heard: now,
             asked: Asked::No,
@@ -176,7 +177,7 @@ mod tests {
             session: None,
         };
         let now = Instant::now();
-        (Watchdog::new(patience, now), now)
+        (Watchdog::new(Arc::new(patience), now), now)
     }
 
     #[test]
@@ -250,7 +251,10 @@ mod tests {
     #[test]
     fn a_session_ends_at_its_limit_however_busy_it_is() {
         let (mut dog, start) = watchdog(true, None);
-        dog.patience.session = Some(3900 * SECOND);
+        dog.patience = Arc::new(Patience {
+            session: Some(3900 * SECOND),
+            ..*dog.patience
+        });
         let end = start + 3900 * SECOND;
         dog.heard(Side::Client, end);
         dog.message(Side::Client);

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod dice;
+pub mod frames;
 pub mod raw;
 pub mod relay;
 pub mod trust;
