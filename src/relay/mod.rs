@@ -14,7 +14,7 @@ mod socket;
 
 pub use body::RelayedBody;
 pub use offer::OfferDraft;
-pub use socket::{Farewell, Handshake, Opened, Patience, Rules, Socket};
+pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
 use std::sync::Arc;
 use std::time::Duration;
