@@ -4,6 +4,7 @@ mod client;
 mod faults;
 mod frames;
 mod library;
+mod realtime;
 mod upgrade;
 
 use fake_openai::{FakeOpenAi, Options};
