@@ -10,7 +10,7 @@ mod json;
 pub(crate) mod models;
 mod probe;
 mod realtime;
-mod responses;
+pub(crate) mod responses;
 mod socket;
 mod uploads;
 

@@ -4,6 +4,7 @@
 //! - `shape`, `shapes`: what events must look like; `event`: how they are read and told
 //! - `talk`: a conversation or a transcription; `config`, `conversation`, `reply`, `response`: its parts
 //! - `translation`: a session without turns
+//! - `lanes`: Responses over one socket
 //! - `shared`: sessions that live apart from sockets, and sidebands
 //! - `audio`: how long bytes of sound are, and what they are
 
@@ -12,6 +13,7 @@ mod config;
 mod conversation;
 mod event;
 mod gate;
+mod lanes;
 mod reply;
 mod response;
 mod shape;
@@ -34,6 +36,7 @@ use crate::strict;
 use crate::wire::Head;
 use crate::ws::{Echo, Flood, Kind, Offer, Session};
 use gate::{Refusal, Subject};
+use lanes::Lanes;
 use talk::{Refused, Talk};
 use translation::Translation;
 
@@ -55,10 +58,10 @@ pub(crate) fn session(
         "/v1/realtime/translations" => translation,
         path => {
             strict::identify(state, head)?;
-            return scripted(script).or_else(|| plain(head)).ok_or_else(|| {
-                let error = errors::no_route(&head.method, path);
-                Box::new(error)
-            });
+            return match scripted(script) {
+                Some(session) => Ok(session),
+                None => elsewhere(state, head, path),
+            };
         }
     };
     // Realtime refuses after the 101 only (wire.md 5.4).
@@ -126,12 +129,17 @@ fn scripted(script: &Script) -> Option<Box<dyn Session>> {
     Some(Box::new(flood))
 }
 
-/// Sessions without a protocol above the frames.
-fn plain(head: &Head) -> Option<Box<dyn Session>> {
-    match head.path() {
-        "/v1/_fake/echo" => Some(Box::new(Echo)),
-        "/v1/_fake/flood" => Some(Box::new(flood(head))),
-        _ => None,
+/// Sessions whose credential is judged like that of any request.
+fn elsewhere(
+    state: &Arc<State>,
+    head: &Head,
+    path: &str,
+) -> Result<Box<dyn Session>, Box<ApiError>> {
+    match path {
+        "/v1/responses" => Ok(Box::new(Lanes::new(state))),
+        "/v1/_fake/echo" => Ok(Box::new(Echo)),
+        "/v1/_fake/flood" => Ok(Box::new(flood(head))),
+        _ => Err(Box::new(errors::no_route(&head.method, path))),
     }
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod faults;
 mod frames;
+mod lanes;
 mod library;
 mod realtime;
 mod upgrade;
