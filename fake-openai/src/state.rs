@@ -34,6 +34,7 @@ pub(crate) struct State {
     secrets: Mutex<HashMap<String, Secret>>,
     objects: Mutex<BTreeMap<String, Object>>,
     calls: Mutex<HashMap<String, Call>>,
+    lives: Mutex<HashMap<String, Shared>>,
     counter: AtomicU64,
 }
 
@@ -92,6 +93,7 @@ impl State {
             secrets: Mutex::default(),
             objects: Mutex::default(),
             calls: Mutex::default(),
+            lives: Mutex::default(),
             counter: AtomicU64::new(1),
         }
     }
@@ -199,6 +201,19 @@ impl State {
         let call = calls.get_mut(id).filter(|call| !call.is_over)?;
         let shared = call.shared.get_or_insert_with(|| begin(&call.session));
         Some(shared.clone())
+    }
+
+    /// A Live session that sidebands may attach to.
+    pub(crate) fn add_live(&self, id: &str, session: Shared) {
+        locked(&self.lives).insert(id.to_owned(), session);
+    }
+
+    pub(crate) fn live_session(&self, id: &str) -> Option<Shared> {
+        locked(&self.lives).get(id).cloned()
+    }
+
+    pub(crate) fn remove_live(&self, id: &str) {
+        locked(&self.lives).remove(id);
     }
 
     /// Runs a task that ends with the server.

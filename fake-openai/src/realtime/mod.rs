@@ -4,7 +4,7 @@
 //! - `shape`, `shapes`: what events must look like; `event`: how they are read and told
 //! - `talk`: a conversation or a transcription; `config`, `conversation`, `reply`, `response`: its parts
 //! - `translation`: a session without turns
-//! - `lanes`: Responses over one socket
+//! - `lanes`: Responses over one socket; `live`: a Live session
 //! - `shared`: sessions that live apart from sockets, and sidebands
 //! - `audio`: how long bytes of sound are, and what they are
 
@@ -14,6 +14,7 @@ mod conversation;
 mod event;
 mod gate;
 mod lanes;
+mod live;
 mod reply;
 mod response;
 mod shape;
@@ -37,6 +38,7 @@ use crate::wire::Head;
 use crate::ws::{Echo, Flood, Kind, Offer, Session};
 use gate::{Refusal, Subject};
 use lanes::Lanes;
+use live::Live;
 use talk::{Refused, Talk};
 use translation::Translation;
 
@@ -112,6 +114,7 @@ fn sideband(state: &Arc<State>, id: &str) -> Result<Box<dyn Session>, Refusal> {
             Arc::clone(state),
             "session.created",
             &[],
+            event::error,
         ))),
         None => {
             let message = format!("No call with id '{id}' is going on.");
@@ -136,10 +139,17 @@ fn elsewhere(
     path: &str,
 ) -> Result<Box<dyn Session>, Box<ApiError>> {
     match path {
+        "/v1/live/sessions" => Ok(Box::new(Live::new(state))),
         "/v1/responses" => Ok(Box::new(Lanes::new(state))),
         "/v1/_fake/echo" => Ok(Box::new(Echo)),
         "/v1/_fake/flood" => Ok(Box::new(flood(head))),
-        _ => Err(Box::new(errors::no_route(&head.method, path))),
+        path => {
+            let attached = path.strip_prefix("/v1/live/sessions/");
+            let Some(id) = attached.and_then(|rest| rest.strip_suffix("/attach")) else {
+                return Err(Box::new(errors::no_route(&head.method, path)));
+            };
+            Live::attach(state, id).ok_or_else(|| Box::new(errors::no_object("session", id)))
+        }
     }
 }
 

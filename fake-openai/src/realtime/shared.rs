@@ -8,9 +8,12 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Fault, error, invalid, object, server};
+use super::event::{Fault, invalid, object, server};
 use crate::state::State;
 use crate::ws::{Ear, Message, Outbox, Overheard, Said, Session};
+
+/// How an interface tells an error.
+pub(super) type Tell = fn(&State, &Fault) -> Value;
 
 /// How many events a sideband may lag behind, and how many commands may wait.
 const EVENTS: usize = 4096;
@@ -59,17 +62,19 @@ impl Shared {
     }
 
     /// A socket that watches and steers. `hello`: the first event's type; `forbidden`: events that
-    /// only the session's own client may send.
+    /// only the session's own client may send. `tell`: how the interface tells errors.
     pub(super) fn attach(
         &self,
         state: Arc<State>,
         hello: &'static str,
         forbidden: &'static [&'static str],
+        tell: Tell,
     ) -> Attached {
         Attached {
             state,
             hello,
             forbidden,
+            tell,
             commands: self.commands.clone(),
             events: Ear::Events(self.events.subscribe()),
             config: self.config.clone(),
@@ -123,6 +128,7 @@ pub(super) struct Attached {
     state: Arc<State>,
     hello: &'static str,
     forbidden: &'static [&'static str],
+    tell: Tell,
     commands: mpsc::Sender<Message>,
     events: Ear,
     config: watch::Receiver<Value>,
@@ -133,7 +139,7 @@ impl Attached {
         let body = object(message).unwrap_or_default();
         let event_id = body.get("event_id").and_then(Value::as_str);
         let fault = Fault::new(invalid(code, why), event_id.map(str::to_owned));
-        out.event(&error(&self.state, &fault));
+        out.event(&(self.tell)(&self.state, &fault));
     }
 }
 

@@ -5,6 +5,7 @@ mod faults;
 mod frames;
 mod lanes;
 mod library;
+mod live;
 mod realtime;
 mod upgrade;
 

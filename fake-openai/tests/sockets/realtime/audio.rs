@@ -65,7 +65,7 @@ async fn a_turn_that_is_long_enough_is_committed_transcribed_and_answered() {
 #[tokio::test]
 async fn a_new_turn_interrupts_what_is_being_said() {
     let fake = start().await;
-    let mut client = session(&fake, "speech=60000 chunk-delay=10").await;
+    let mut client = session(&fake, "speech=600000 chunk-delay=10").await;
     client.say(&append(1000)).await;
     client.events_to("response.output_audio.delta").await;
     client.say(&append(100)).await;
