@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
+/// Bytes of sound that a conversation keeps, whatever its newest item has.
+const SOUND: usize = 2 * 1024 * 1024;
+
 /// One item as events show it, and the sound that they leave out.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
     pub(super) value: Value,
     pub(super) audio: Vec<u8>,
-    /// How long the sound is.
+    /// How long the sound is, kept or not.
     pub(super) audio_ms: usize,
 }
 
@@ -135,7 +138,19 @@ impl Conversation {
     pub(super) fn push(&mut self, item: Item) -> Value {
         let before = self.last_id();
         self.items.push(item);
+        self.forget_sound();
         before
+    }
+
+    /// Forgets the oldest sound where there is too much, lest hours of speech fill the memory.
+    fn forget_sound(&mut self) {
+        let mut room = SOUND;
+        for item in self.items.iter_mut().rev().skip(1) {
+            match room.checked_sub(item.audio.len()) {
+                Some(left) => room = left,
+                None => item.audio = Vec::new(),
+            }
+        }
     }
 
     /// Inserts behind the item of that id, or in front of all for `root`; `None` where there is no
@@ -157,5 +172,39 @@ impl Conversation {
         let before = self.items.len();
         self.items.retain(|item| item.id() != id);
         self.items.len() < before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_sound_is_forgotten_and_the_newest_kept_whatever_its_size() {
+        let mut conversation = Conversation::new("conv_1".to_owned());
+        for (id, bytes) in [
+            ("a", SOUND),
+            ("b", SOUND / 2),
+            ("c", SOUND / 2),
+            ("d", 2 * SOUND),
+        ] {
+            let mut item = Item::new(json!({ "id": id, "role": "user" }));
+            item.audio = vec![0; bytes];
+            item.audio_ms = bytes / 48;
+            conversation.push(item);
+        }
+        let kept = conversation.items().iter().map(|item| item.audio.len());
+        assert_eq!(
+            kept.collect::<Vec<_>>(),
+            [0, SOUND / 2, SOUND / 2, 2 * SOUND]
+        );
+        let tokens = conversation.items()[0].tokens();
+        assert_eq!(
+            tokens.audio,
+            (SOUND / 48).div_ceil(100),
+            "it was heard all the same"
+        );
     }
 }

@@ -56,9 +56,11 @@ where
         (Ending::Keep, Some((mut session, record))) => {
             let entry = state.sockets.add(record);
             let _served = entry.serve();
-            let (reader, begun) = input.upgraded();
             let pace = pace(state, &script);
-            let connection = Connection::new((reader, out), &begun, &script, pace, entry);
+            let connection = {
+                let (reader, begun) = input.upgraded();
+                Connection::new((reader, out), &begun, &script, pace, entry)
+            };
             connection.run(&mut *session).await
         }
         (ending, _) => ending,

@@ -113,7 +113,7 @@ impl Talk {
         let Some(item) = self.conversation.item_mut(&id) else {
             return Ok(());
         };
-        if item.value["role"] != "assistant" || item.audio.is_empty() {
+        if item.value["role"] != "assistant" || item.audio_ms == 0 {
             let message = "Only model output audio messages can be truncated.";
             return Err(Box::new(errors::bad_param(
                 "item_id",

@@ -129,14 +129,22 @@ impl Talk {
         let kind = "conversation.item.input_audio_transcription";
         let place =
             |name: &str, value: Value| json!({ "item_id": id, "content_index": 0, name: value });
+        let include = self.config["include"].as_array();
+        let has_logprobs = include.is_some_and(|list| !list.is_empty());
         let deltas = text.split_inclusive(' ').map(|piece| {
             let mut body = place("delta", json!(piece));
             body["obfuscation"] = json!("Qe7");
+            if has_logprobs {
+                body["logprobs"] = json!([logprob(piece)]);
+            }
             server(&self.state, &format!("{kind}.delta"), body)
         });
         let mut events: VecDeque<Value> = deltas.collect();
         let mut body = place("transcript", json!(text));
         body["usage"] = usage(model, ms, words(Some(&text)));
+        if has_logprobs {
+            body["logprobs"] = text.split_inclusive(' ').map(logprob).collect();
+        }
         events.push_back(server(&self.state, &format!("{kind}.completed"), body));
         self.tasks.push_back(Task::Transcription(events));
     }
@@ -157,6 +165,10 @@ impl Talk {
             }
         }
     }
+}
+
+fn logprob(token: &str) -> Value {
+    json!({ "token": token, "logprob": -0.01, "bytes": token.as_bytes() })
 }
 
 fn usage(model: &str, ms: usize, words: usize) -> Value {

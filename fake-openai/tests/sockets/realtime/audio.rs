@@ -17,7 +17,9 @@ fn append(ms: usize) -> Value {
 async fn a_turn_that_is_long_enough_is_committed_transcribed_and_answered() {
     let fake = start().await;
     let transcription = json!({ "transcription": { "model": "gpt-4o-transcribe" } });
-    let mut client = configured(&fake, "", json!({ "audio": { "input": transcription } })).await;
+    let include = json!(["item.input_audio_transcription.logprobs"]);
+    let wanted = json!({ "audio": { "input": transcription }, "include": include });
+    let mut client = configured(&fake, "", wanted).await;
     for _ in 0..10 {
         client.say(&append(100)).await;
     }
@@ -46,6 +48,7 @@ async fn a_turn_that_is_long_enough_is_committed_transcribed_and_answered() {
         completed["usage"]["input_token_details"]["audio_tokens"],
         10
     );
+    assert_eq!(completed["logprobs"].as_array().map(Vec::len), Some(6));
     let delta = format!("{kind}.delta");
     let deltas = events
         .iter()
