@@ -33,8 +33,14 @@ pub enum Kind {
     HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
-    /// A WebSocket, which this version does not carry.
-    SocketsNotRelayed,
+    /// A version of WebSocket other than 13.
+    SocketVersion,
+    /// As many sessions run as may.
+    CapacityReached,
+    /// A session in which nobody said anything.
+    SessionInactive,
+    /// A session that lasted as long as it may.
+    SessionOver,
     /// Missing, wrong or expired credential.
     Unauthorized,
     /// The credential is known, but a rule forbids this.
@@ -83,18 +89,22 @@ impl Kind {
                 StatusCode::BAD_REQUEST
             }
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Kind::SocketsNotRelayed => StatusCode::NOT_IMPLEMENTED,
+            Kind::SocketVersion => StatusCode::UPGRADE_REQUIRED,
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::UriTooLong => StatusCode::URI_TOO_LONG,
             Kind::Unauthorized => StatusCode::UNAUTHORIZED,
             Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Kind::BodyTimeout | Kind::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
-            Kind::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Draining | Kind::Overloaded | Kind::ServerKeyMissing | Kind::UpstreamBusy => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Kind::BodyTimeout | Kind::HeadTimeout | Kind::SessionInactive | Kind::SessionOver => {
+                StatusCode::REQUEST_TIMEOUT
             }
+            Kind::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Draining
+            | Kind::Overloaded
+            | Kind::CapacityReached
+            | Kind::ServerKeyMissing
+            | Kind::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::UpstreamUnreachable
             | Kind::UpstreamDns
             | Kind::UpstreamTls
@@ -116,7 +126,10 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
-            Kind::SocketsNotRelayed => "sockets_not_relayed",
+            Kind::SocketVersion => "websocket_version",
+            Kind::CapacityReached => "capacity_reached",
+            Kind::SessionInactive => "session_inactive",
+            Kind::SessionOver => "session_over",
             // OpenAI's own code (wire.md 2.1), so that the SDKs raise their own exception.
             Kind::Unauthorized => "invalid_api_key",
             Kind::Forbidden => "forbidden",
@@ -153,10 +166,7 @@ impl Kind {
     fn is_hopeless(self) -> bool {
         matches!(
             self,
-            Kind::ServerKeyMissing
-                | Kind::SocketsNotRelayed
-                | Kind::UpstreamTls
-                | Kind::UpstreamProxy
+            Kind::ServerKeyMissing | Kind::UpstreamTls | Kind::UpstreamProxy
         )
     }
 }
@@ -276,6 +286,17 @@ impl Refusal {
         })
     }
 
+    /// The `error` event of a socket (wire.md 5.4).
+    pub fn to_socket_event(&self) -> String {
+        let event_id = format!("event_{}", Uuid::new_v4().simple());
+        json!({ "type": "error", "event_id": event_id, "error": self.error_object() }).to_string()
+    }
+
+    /// The reason of a close frame, in OpenAI's form `<type>.<code>` (wire.md 5.4).
+    pub fn to_close_reason(&self) -> String {
+        format!("{}.{}", self.kind.error_type(), self.kind.code())
+    }
+
     /// OpenAI's error object (wire.md 2.1) with the request id beside its four fields.
     fn error_object(&self) -> Value {
         json!({
@@ -306,6 +327,12 @@ impl Refusal {
         }
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        }
+        if self.kind == Kind::SocketVersion {
+            // RFC 6455 section 4.4.
+            let version = HeaderValue::from_static("13");
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if self.kind.is_hopeless() {
             headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -88,6 +88,13 @@ pub fn events(data: &[u8]) {
     }
 }
 
+/// WebSocket frames of either side: the same wherever they are cut.
+pub fn frames(data: &[u8]) {
+    if let Some((first, second)) = split(data) {
+        crate::relay::fuzzing::frames(first, second);
+    }
+}
+
 /// The body of `/offer`, SDP included.
 pub fn offer(data: &[u8]) {
     crate::relay::fuzzing::offer(data);
@@ -115,12 +122,13 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    const TARGETS: [(&str, Check); 8] = [
+    const TARGETS: [(&str, Check); 9] = [
         ("request_head", request_head),
         ("response_head", response_head),
         ("target", target),
         ("chunks", chunks),
         ("events", events),
+        ("frames", frames),
         ("offer", offer),
         ("beta_event", beta_event),
         ("log_line", log_line),
@@ -136,7 +144,7 @@ mod tests {
                 replayed += 1;
             }
         }
-        assert!(replayed >= 8, "{replayed}");
+        assert!(replayed >= 9, "{replayed}");
     }
 
     proptest! {

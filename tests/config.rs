@@ -249,7 +249,7 @@ fn foreign_values_of_shared_variables_are_warned_about_only() {
         ("NODE_ENV", "staging"),
         ("DEBUG", "express:*"),
         ("RELAY_TOKN", "x"),
-        ("MAX_CONNECTIONS", "x"),
+        ("LOGNAME", "x"),
     ]);
     let notes = foreign.notes.join("\n");
     assert!(!foreign.config.environment.is_production());

@@ -1,30 +1,61 @@
 //! Errors in OpenAI's words and shape (wire.md 2.1).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::wire::Answer;
 
-/// An error answer: `{"error": {message, type, param, code}}`.
+/// One error, however it is told: as the answer to a request or as an event on a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) status: u16,
+    pub(crate) kind: String,
+    pub(crate) code: Option<String>,
+    pub(crate) param: Option<String>,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    /// `{message, type, param, code}`.
+    pub(crate) fn object(&self) -> Value {
+        json!({
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        })
+    }
+}
+
+impl From<ApiError> for Answer {
+    fn from(error: ApiError) -> Answer {
+        Answer::json(error.status, &json!({ "error": error.object() }))
+    }
+}
+
+/// An error of this status and kind.
 pub(crate) fn error(
     status: u16,
     kind: &str,
     code: Option<&str>,
     param: Option<&str>,
     message: &str,
-) -> Answer {
-    let body = json!({
-        "error": { "message": message, "type": kind, "param": param, "code": code }
-    });
-    Answer::json(status, &body)
+) -> ApiError {
+    ApiError {
+        status,
+        kind: kind.to_owned(),
+        code: code.map(str::to_owned),
+        param: param.map(str::to_owned),
+        message: message.to_owned(),
+    }
 }
 
 /// A 400 about the request's shape.
-pub(crate) fn bad_request(message: &str) -> Answer {
+pub(crate) fn bad_request(message: &str) -> ApiError {
     error(400, "invalid_request_error", None, None, message)
 }
 
 /// A 400 about one parameter.
-pub(crate) fn bad_param(param: &str, code: &str, message: &str) -> Answer {
+pub(crate) fn bad_param(param: &str, code: &str, message: &str) -> ApiError {
     error(
         400,
         "invalid_request_error",
@@ -35,13 +66,13 @@ pub(crate) fn bad_param(param: &str, code: &str, message: &str) -> Answer {
 }
 
 /// A parameter that is needed and absent.
-pub(crate) fn missing(param: &str) -> Answer {
+pub(crate) fn missing(param: &str) -> ApiError {
     let message = format!("Missing required parameter: '{param}'.");
     bad_param(param, "missing_required_parameter", &message)
 }
 
 /// No credential at all.
-pub(crate) fn no_key() -> Answer {
+pub(crate) fn no_key() -> ApiError {
     error(
         401,
         "invalid_request_error",
@@ -52,7 +83,7 @@ pub(crate) fn no_key() -> Answer {
 }
 
 /// A credential that is not known, masked as OpenAI does.
-pub(crate) fn wrong_key(key: &str) -> Answer {
+pub(crate) fn wrong_key(key: &str) -> ApiError {
     let message = format!(
         "Incorrect API key provided: {}. You can find your API key at https://platform.openai.com/account/api-keys.",
         masked(key)
@@ -77,7 +108,7 @@ fn masked(key: &str) -> String {
 }
 
 /// A model that does not exist or is not open to the key.
-pub(crate) fn no_model(model: &str) -> Answer {
+pub(crate) fn no_model(model: &str) -> ApiError {
     let message = format!("The model `{model}` does not exist or you do not have access to it.");
     error(
         404,
@@ -89,19 +120,19 @@ pub(crate) fn no_model(model: &str) -> Answer {
 }
 
 /// An object that does not exist.
-pub(crate) fn no_object(what: &str, id: &str) -> Answer {
+pub(crate) fn no_object(what: &str, id: &str) -> ApiError {
     let message = format!("No such {what} object: {id}");
     error(404, "invalid_request_error", None, Some("id"), &message)
 }
 
 /// A path that OpenAI does not have.
-pub(crate) fn no_route(method: &str, path: &str) -> Answer {
+pub(crate) fn no_route(method: &str, path: &str) -> ApiError {
     let message = format!("Invalid URL ({method} {path})");
     error(404, "invalid_request_error", None, None, &message)
 }
 
 /// A path that exists, with another method.
-pub(crate) fn wrong_method(method: &str) -> Answer {
+pub(crate) fn wrong_method(method: &str) -> ApiError {
     let message = format!(
         "Not allowed to {method} on this path. (HINT: Perhaps you meant to use a different HTTP method?)"
     );

@@ -7,6 +7,7 @@
 //! - `wire`: requests off the socket, answers onto it, in exactly the bytes that are wanted
 //! - `strict`: who may ask, and what a well-formed request looks like
 //! - `api`: the surfaces, one file each
+//! - `ws`: WebSockets as bytes; `realtime`: the sessions that speak on them
 //! - `script`: what to do instead of, or around, the normal answer
 //! - `fault_proxy`: a bad network between two peers
 
@@ -14,6 +15,7 @@ mod api;
 mod errors;
 mod fault_proxy;
 mod multipart;
+mod realtime;
 mod record;
 mod script;
 mod sdp;
@@ -22,6 +24,7 @@ mod state;
 mod strict;
 mod tls;
 mod wire;
+mod ws;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,6 +40,7 @@ pub use fault_proxy::{Fault, FaultProxy};
 pub use record::Received;
 pub use script::Script;
 pub use tls::Certificate;
+pub use ws::{Close, FrameHead, Kind, Opcode, SocketRecord, Tally, Traffic, flood_message};
 
 use state::State;
 
@@ -52,8 +56,12 @@ pub struct Options {
     pub server_key: String,
     /// Whether it speaks TLS, with an authority of its own, and with which certificate.
     pub tls: Option<Certificate>,
-    /// Pause between the chunks of a stream.
+    /// Pause between the chunks of a stream, and between the events of a response on a socket.
     pub chunk_delay: Duration,
+    /// Time between two pings on a socket; zero for none.
+    pub ping_interval: Duration,
+    /// The longest life of a session on a socket.
+    pub session_length: Duration,
 }
 
 impl Default for Options {
@@ -63,6 +71,8 @@ impl Default for Options {
             server_key: DEFAULT_KEY.to_owned(),
             tls: None,
             chunk_delay: Duration::ZERO,
+            ping_interval: Duration::from_secs(20),
+            session_length: Duration::from_secs(60 * 60),
         }
     }
 }
@@ -130,6 +140,26 @@ impl FakeOpenAi {
     /// The same, and forgets it.
     pub fn take_received(&self) -> Vec<Received> {
         self.state.take_records()
+    }
+
+    /// The WebSockets so far, in order of their 101, open ones included.
+    pub fn sockets(&self) -> Vec<SocketRecord> {
+        self.state.sockets.all()
+    }
+
+    /// The same, and forgets them.
+    pub fn take_sockets(&self) -> Vec<SocketRecord> {
+        self.state.sockets.take()
+    }
+
+    /// Waits until the WebSocket of that number, counted from 0 or from the last time that they
+    /// were taken, is there and shows what is wanted.
+    pub async fn socket_until(
+        &self,
+        at: usize,
+        wanted: impl Fn(&SocketRecord) -> bool,
+    ) -> SocketRecord {
+        self.state.sockets.until(at, wanted).await
     }
 
     /// TCP connections accepted so far.

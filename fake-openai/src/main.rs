@@ -28,6 +28,12 @@ struct Arguments {
     /// Pause between the chunks of a stream, in milliseconds
     #[arg(long, default_value_t = 0)]
     chunk_delay_ms: u64,
+    /// Time between two pings on a WebSocket, in milliseconds; 0 for none
+    #[arg(long, default_value_t = 20_000)]
+    ping_interval_ms: u64,
+    /// The longest life of a session on a WebSocket, in milliseconds
+    #[arg(long, default_value_t = 3_600_000)]
+    session_length_ms: u64,
 }
 
 #[tokio::main]
@@ -38,6 +44,8 @@ async fn main() -> std::io::Result<()> {
         server_key: arguments.key,
         tls: arguments.tls.then_some(Certificate::Good),
         chunk_delay: Duration::from_millis(arguments.chunk_delay_ms),
+        ping_interval: Duration::from_millis(arguments.ping_interval_ms),
+        session_length: Duration::from_millis(arguments.session_length_ms),
     })
     .await?;
     if let (Some(path), Some(pem)) = (&arguments.ca_file, fake.ca_pem()) {

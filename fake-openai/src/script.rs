@@ -22,11 +22,14 @@
 //! | `wrong-length=5` | announces so many bytes more than follow |
 //! | `garbage` | answers something that is not HTTP |
 //! | `trailers`, `close`, `no-request-id` | sends trailers, closes afterwards, leaves the id out |
+//!
+//! What it can do to a WebSocket is listed in `ws::faults`.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::wire::percent_decode;
+use crate::ws::Faults;
 
 /// One script; the default changes nothing.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +57,7 @@ pub struct Script {
     pub(crate) trailers: bool,
     pub(crate) close: bool,
     pub(crate) no_request_id: bool,
+    pub(crate) socket: Faults,
 }
 
 /// Where an exchange falls silent.
@@ -115,7 +119,7 @@ impl Script {
             "trailers" => self.trailers = true,
             "close" => self.close = true,
             "no-request-id" => self.no_request_id = true,
-            _ => return None,
+            _ => self.socket.set(key, value)?,
         }
         Some(())
     }

@@ -10,12 +10,16 @@ use serde_json::Value;
 use crate::Options;
 use crate::record::Received;
 use crate::script::Script;
+use crate::ws::Registry;
 
 /// Shared by all connections.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) server_key: String,
     pub(crate) chunk_delay: Duration,
+    pub(crate) ping_interval: Duration,
+    pub(crate) session_length: Duration,
+    pub(crate) sockets: Registry,
     pub(crate) accepted: AtomicUsize,
     pub(crate) open: AtomicUsize,
     records: Mutex<Vec<Received>>,
@@ -58,6 +62,9 @@ impl State {
         State {
             server_key: options.server_key.clone(),
             chunk_delay: options.chunk_delay,
+            ping_interval: options.ping_interval,
+            session_length: options.session_length,
+            sockets: Registry::default(),
             accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             records: Mutex::default(),
@@ -149,6 +156,7 @@ impl State {
 
     pub(crate) fn reset(&self) {
         locked(&self.records).clear();
+        self.sockets.take();
         locked(&self.scripts).clear();
         locked(&self.script_uses).clear();
     }

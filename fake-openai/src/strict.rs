@@ -1,8 +1,8 @@
 //! What OpenAI's edge would refuse, and who is asking.
 
-use crate::errors;
+use crate::errors::{self, ApiError};
 use crate::state::{Secret, State};
-use crate::wire::{Answer, Head};
+use crate::wire::Head;
 
 /// Whose credential a request carries.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub(crate) fn check_shape(head: &Head) -> Result<(), String> {
 
 /// Checks the credential (wire.md 2.1): the project key everywhere, minted ones on realtime and
 /// live routes.
-pub(crate) fn identify(state: &State, head: &Head) -> Result<Caller, Box<Answer>> {
+pub(crate) fn identify(state: &State, head: &Head) -> Result<Caller, Box<ApiError>> {
     let path = head.path();
     if path.starts_with("/__fake/") {
         return Ok(Caller::Control);

@@ -1,7 +1,14 @@
 //! Drain: the relay's way out. One word about the phase, and a count of what is still running.
 
+use std::ops::Range;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
+use aws_lc_rs::rand;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -16,6 +23,9 @@ const CUTTING: u8 = 3;
 pub struct Drain {
     phase: AtomicU8,
     running: TaskTracker,
+    refusing: CancellationToken,
+    /// When sessions leave.
+    departures: OnceLock<Range<Instant>>,
 }
 
 impl Drain {
@@ -24,6 +34,8 @@ impl Drain {
         Drain {
             phase: AtomicU8::new(SERVING),
             running: TaskTracker::new(),
+            refusing: CancellationToken::new(),
+            departures: OnceLock::new(),
         }
     }
 
@@ -32,10 +44,12 @@ impl Drain {
         self.phase.fetch_max(ANNOUNCED, Ordering::Relaxed);
     }
 
-    /// New work is refused from now on.
-    pub fn refuse(&self) {
+    /// New work is refused from now on; sessions leave one by one in the course of `departures`.
+    pub fn refuse(&self, departures: Range<Instant>) {
+        let _ = self.departures.set(departures);
         self.phase.fetch_max(REFUSING, Ordering::Relaxed);
         self.running.close();
+        self.refusing.cancel();
     }
 
     /// Whether load balancers should look elsewhere.
@@ -70,5 +84,35 @@ impl Drain {
 
     pub(super) fn token(&self) -> TaskTrackerToken {
         self.running.token()
+    }
+
+    pub(super) fn departure(self: &Arc<Drain>) -> Departure {
+        Departure {
+            drain: Arc::clone(self),
+            refusing: Box::pin(self.refusing.clone().cancelled_owned()),
+        }
+    }
+}
+
+/// Tells one session when to leave.
+#[derive(Debug)]
+pub struct Departure {
+    drain: Arc<Drain>,
+    refusing: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Departure {
+    /// Ready once the relay refuses new work: with a time of the session's own, so that not all
+    /// clients connect elsewhere at once.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        ready!(self.refusing.as_mut().poll(cx));
+        let now = Instant::now();
+        let window = self.drain.departures.get().cloned().unwrap_or(now..now);
+        let mut dice = [0; 4];
+        // Without randomness all leave at the start, which is safe too.
+        let _ = rand::fill(&mut dice);
+        let share = f64::from(u32::from_ne_bytes(dice)) / f64::from(u32::MAX);
+        let length = window.end.saturating_duration_since(window.start);
+        Poll::Ready(window.start + length.mul_f64(share))
     }
 }

@@ -8,20 +8,25 @@ mod drain;
 mod permit;
 mod pressure;
 mod principal;
+mod sessions;
 
 use std::sync::Arc;
 
-pub use drain::Drain;
+pub use drain::{Departure, Drain};
 pub use permit::{Permit, Request};
 pub use pressure::{Level, Pressure};
 pub use principal::Principal;
+pub use sessions::Sessions;
 
 use crate::config::{Access, Environment};
 use crate::error::{Kind, Refusal};
 use crate::telemetry::Counters;
+use sessions::SessionSlot;
 
 /// What a client is told to wait, in seconds, when the relay shuts down: by then its successor runs.
 const DRAIN_RETRY_AFTER_S: u64 = 5;
+/// What a client is told to wait, in seconds, when all sessions are taken.
+const CAPACITY_RETRY_AFTER_S: u64 = 5;
 
 /// What the wire claims about the caller's credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +88,7 @@ pub struct Gate {
     has_server_key: bool,
     drain: Arc<Drain>,
     pressure: Arc<Pressure>,
+    sessions: Arc<Sessions>,
     counters: Arc<Counters>,
 }
 
@@ -94,6 +100,7 @@ impl Gate {
         has_server_key: bool,
         drain: Arc<Drain>,
         pressure: Arc<Pressure>,
+        sessions: Arc<Sessions>,
         counters: Arc<Counters>,
     ) -> Gate {
         Gate {
@@ -102,19 +109,39 @@ impl Gate {
             has_server_key,
             drain,
             pressure,
+            sessions,
             counters,
         }
     }
 
     /// Admits a request, or says why not.
     pub fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
-        match self.check(ask) {
-            Ok(principal) => {
+        let admitted = self
+            .check(ask)
+            .and_then(|principal| Ok((principal, self.slot(ask)?)));
+        match admitted {
+            Ok((principal, slot)) => {
                 let counters = Arc::clone(&self.counters);
-                Ok(Permit::new(principal, request, counters, &self.drain))
+                let permit = Permit::new(principal, request, counters, &self.drain, slot);
+                Ok(permit)
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
         }
+    }
+
+    /// The place of a session, for what wants to become one.
+    fn slot(&self, ask: &Ask<'_>) -> Result<Option<SessionSlot>, Refusal> {
+        if !ask.is_upgrade {
+            return Ok(None);
+        }
+        let slot = self.sessions.take();
+        slot.map(Some).ok_or_else(|| {
+            Refusal::new(
+                Kind::CapacityReached,
+                "This relay has as many sessions as it takes (MAX_CONNECTIONS). Try again shortly.",
+            )
+            .retry_after(CAPACITY_RETRY_AFTER_S)
+        })
     }
 
     /// Counts and logs a request that gets no Permit.

@@ -7,10 +7,11 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::drain::Drain;
+use super::drain::{Departure, Drain};
 use super::principal::Principal;
+use super::sessions::SessionSlot;
 use crate::error::Refusal;
-use crate::telemetry::{Counters, Finished, Outcome, log_finished};
+use crate::telemetry::{Counters, Finished, Outcome, Talk, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
 #[derive(Debug)]
@@ -54,6 +55,8 @@ pub struct Permit {
     first_byte: Option<Instant>,
     bytes_up: u64,
     bytes_down: u64,
+    talk: Option<Box<Talk>>,
+    _slot: Option<SessionSlot>,
     _running: TaskTrackerToken,
 }
 
@@ -63,6 +66,7 @@ impl Permit {
         request: Request,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
+        slot: Option<SessionSlot>,
     ) -> Permit {
         counters.started();
         Permit {
@@ -77,6 +81,8 @@ impl Permit {
             first_byte: None,
             bytes_up: 0,
             bytes_down: 0,
+            talk: None,
+            _slot: slot,
             _running: drain.token(),
             drain: Arc::clone(drain),
         }
@@ -116,6 +122,21 @@ impl Permit {
         self.code = Some(refusal.kind().code());
     }
 
+    /// Tells when a session that holds this Permit has to leave.
+    pub fn departure(&self) -> Departure {
+        self.drain.departure()
+    }
+
+    /// So many messages more went either way.
+    pub fn relayed(&self, messages: u64) {
+        self.counters.relayed(messages);
+    }
+
+    /// Notes what went over a session that has ended.
+    pub fn talked(&mut self, talk: Talk) {
+        self.talk = Some(Box::new(talk));
+    }
+
     /// Notes the body bytes that went each way.
     pub fn count(&mut self, bytes_up: u64, bytes_down: u64) {
         self.bytes_up = bytes_up;
@@ -141,6 +162,7 @@ impl Drop for Permit {
         let outcome = self.outcome.unwrap_or_else(|| self.ending_unsaid());
         self.counters.ended(outcome);
         let since_start = |at: Instant| at.duration_since(self.request.start);
+        let talk = self.talk.as_deref();
         log_finished(&Finished {
             subject: self.principal.subject(),
             client: self.request.client,
@@ -151,8 +173,9 @@ impl Drop for Permit {
             code: self.code,
             cause: self.cause.as_deref(),
             request_id: self.request_id.as_deref(),
-            bytes_up: self.bytes_up,
-            bytes_down: self.bytes_down,
+            bytes_up: talk.map_or(self.bytes_up, |talk| talk.bytes_up),
+            bytes_down: talk.map_or(self.bytes_down, |talk| talk.bytes_down),
+            talk,
             first_byte: self.first_byte.map(since_start),
             total: self.request.start.elapsed(),
         });
@@ -173,6 +196,7 @@ pub(super) fn log_refusal(request: &Request, refusal: &Refusal) {
         request_id: Some(refusal.request_id()),
         bytes_up: 0,
         bytes_down: 0,
+        talk: None,
         first_byte: None,
         total: request.start.elapsed(),
     });

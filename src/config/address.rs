@@ -62,6 +62,23 @@ impl BaseUrl {
         })
     }
 
+    /// Reads the address of realtime sockets, which ends with `/realtime`.
+    pub(super) fn parse_realtime(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or("has no scheme: start it with wss://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "wss" | "https" => "https",
+            "ws" | "http" => "http",
+            _ => return Err("has another scheme than wss or ws".to_owned()),
+        };
+        let rest = rest.trim_end_matches('/');
+        let base = rest
+            .strip_suffix("/realtime")
+            .ok_or("does not end with /v1/realtime")?;
+        Self::parse(&format!("{scheme}://{base}"))
+    }
+
     /// Whether the upstream is spoken to over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -33,6 +33,8 @@ impl Draft {
                 port: 0,
                 drain_timeout: Duration::ZERO,
                 drain_delay: Duration::ZERO,
+                tls_cert: None,
+                tls_key: None,
                 trusted_proxies: TrustedProxies(Vec::new()),
                 limits: Limits {
                     header_timeout: Duration::ZERO,
@@ -55,6 +57,7 @@ impl Draft {
             upstream: Upstream {
                 api_key: None,
                 base: BaseUrl::blank(),
+                realtime_base: None,
                 connect_timeout: Duration::ZERO,
                 read_timeout: Duration::ZERO,
                 write_timeout: Duration::ZERO,
@@ -68,6 +71,11 @@ impl Draft {
             },
             realtime: Realtime {
                 model: String::new(),
+                max_sessions: 0,
+                heartbeat: Duration::ZERO,
+                inactivity: Duration::ZERO,
+                session: Duration::ZERO,
+                max_message_bytes: 0,
             },
             sse_keepalive: Duration::ZERO,
             log: Log {

@@ -3,8 +3,8 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A PEM file that holds certificates.
 pub(super) fn authorities(text: &str) -> Result<PathBuf, String> {
@@ -15,6 +15,16 @@ pub(super) fn authorities(text: &str) -> Result<PathBuf, String> {
         Ok(found) if found.is_empty() => Err("holds no certificate".to_owned()),
         Ok(_) => Ok(path),
         Err(_) => Err("is not a PEM file of certificates".to_owned()),
+    }
+}
+
+/// A PEM file that holds a private key.
+pub(super) fn private_key(text: &str) -> Result<PathBuf, String> {
+    let path = path(text)?;
+    let pem = std::fs::read(&path).map_err(|error| format!("cannot be read: {error}"))?;
+    match PrivateKeyDer::from_pem_slice(&pem) {
+        Ok(_) => Ok(path),
+        Err(_) => Err("holds no private key".to_owned()),
     }
 }
 

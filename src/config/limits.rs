@@ -135,7 +135,7 @@ pub(super) const LIMITS: &[Row] = &[
     },
 ];
 
-fn count(text: &str) -> Result<usize, String> {
+pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("is no such number".to_owned()),
         Ok(count) => Ok(count),
@@ -143,7 +143,7 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A size in bytes.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit());
     let (number, suffix) = text.split_at(split.unwrap_or(text.len()));
     let unit: u64 = match suffix.trim_start().to_ascii_lowercase().as_str() {

@@ -10,6 +10,7 @@ mod draft;
 mod file;
 mod limits;
 mod mask;
+mod realtime;
 mod review;
 mod row;
 mod source;
@@ -82,6 +83,10 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// How long `/ready` says draining before new work is refused.
     pub drain_delay: Duration,
+    /// The certificate chain, if TLS is spoken.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key.
+    pub tls_key: Option<PathBuf>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// What bounds a client.
@@ -181,6 +186,8 @@ pub struct Upstream {
     pub api_key: Option<SecretString>,
     /// Where the upstream's `/v1` is.
     pub base: BaseUrl,
+    /// Where realtime sockets go, if elsewhere.
+    pub realtime_base: Option<BaseUrl>,
     /// Longest wait for a connection, TLS included.
     pub connect_timeout: Duration,
     /// Longest silence between bytes from the upstream.
@@ -211,6 +218,16 @@ pub struct Proxy {
 pub struct Realtime {
     /// The model where the client names none.
     pub model: String,
+    /// The most sessions at once.
+    pub max_sessions: usize,
+    /// Silence of a side before it is pinged, and again before it is given up; zero for any.
+    pub heartbeat: Duration,
+    /// Silence of a conversation before it is closed; zero for any.
+    pub inactivity: Duration,
+    /// The longest session; zero for any.
+    pub session: Duration,
+    /// The largest message, in bytes.
+    pub max_message_bytes: u64,
 }
 
 /// Log output.

@@ -13,6 +13,7 @@ use super::{Config, Origins};
 pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     settle_origins(draft);
     review_keys(draft, errors);
+    review_tls(&draft.config, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;
         review_origins(&draft.config, notes);
@@ -72,6 +73,15 @@ fn review_keys(draft: &mut Draft, errors: &mut Vec<String>) {
     }
     if draft.config.environment.is_production() && token.len() < 16 {
         notes.push("`RELAY_TOKEN` is shorter than 16 characters and can be guessed; make one with `openssl rand -hex 32`".to_owned());
+    }
+}
+
+fn review_tls(config: &Config, errors: &mut Vec<String>) {
+    let server = &config.server;
+    match (&server.tls_cert, &server.tls_key) {
+        (Some(_), None) => errors.push("TLS_KEY: it is missing, and TLS_CERT needs it".to_owned()),
+        (None, Some(_)) => errors.push("TLS_CERT: it is missing, and TLS_KEY needs it".to_owned()),
+        _ => {}
     }
 }
 

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::draft::{Draft, put};
 use super::limits::LIMITS;
+use super::realtime::REALTIME;
 use super::row::{PLAIN, Row, Section};
 use super::{BaseUrl, ProxyUrl, file, value};
 
@@ -18,7 +19,7 @@ const PROXY: &str =
 
 /// Every variable that has an effect, in the order of the documents.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(LIMITS)
+    ROWS.iter().chain(REALTIME).chain(LIMITS)
 }
 
 const ROWS: &[Row] = &[
@@ -104,6 +105,33 @@ const ROWS: &[Row] = &[
         help: "The port to listen on.",
         section: Section::Server,
         set: |draft, text| put(&mut draft.config.server.port, value::port(text)),
+        ..PLAIN
+    },
+    Row {
+        name: "TLS_CERT",
+        accepts: "the path of a PEM file of certificates, the server's own first",
+        help: "The certificate chain to serve with. With it `PORT` speaks TLS only. The file is read again when it changes; what \
+               cannot be read leaves the old pair in use.",
+        section: Section::Server,
+        set: |draft, text| {
+            put(
+                &mut draft.config.server.tls_cert,
+                file::authorities(text).map(Some),
+            )
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "TLS_KEY",
+        accepts: "the path of a PEM file of a private key",
+        help: "The private key of `TLS_CERT`.",
+        section: Section::Server,
+        set: |draft, text| {
+            put(
+                &mut draft.config.server.tls_key,
+                file::private_key(text).map(Some),
+            )
+        },
         ..PLAIN
     },
     Row {
@@ -291,15 +319,6 @@ const ROWS: &[Row] = &[
         help: "As `OPENAI_CA_FILE`, under the name that other programs read too; both may be set.",
         section: Section::Upstream,
         set: |draft, text| file::authorities(text).map(|path| draft.add_ca_file(path)),
-        ..PLAIN
-    },
-    Row {
-        name: "REALTIME_MODEL",
-        default: "gpt-realtime-2.1-mini",
-        accepts: "a model's name: letters, digits and -._:/",
-        help: "The model of a Realtime session whose client names none.",
-        section: Section::Realtime,
-        set: |draft, text| put(&mut draft.config.realtime.model, value::model(text)),
         ..PLAIN
     },
     Row {

@@ -73,6 +73,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| too_long())
 }
 
+/// A duration whose bare number means milliseconds.
+pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
+    match digits(text) {
+        Some(_) => duration(&format!("{text}ms")),
+        None => duration(text),
+    }
+}
+
 /// A time span that is not zero.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {

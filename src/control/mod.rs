@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::get;
 
-use crate::admission::Drain;
+use crate::admission::{Drain, Sessions};
 use crate::error::{Door, Kind, Refusal};
 use crate::telemetry::Counters;
 
@@ -18,13 +18,18 @@ use crate::telemetry::Counters;
 #[derive(Clone, Debug)]
 pub struct Control {
     drain: Arc<Drain>,
+    sessions: Arc<Sessions>,
     counters: Arc<Counters>,
 }
 
 impl Control {
     /// Routes that tell of this process.
-    pub fn new(drain: Arc<Drain>, counters: Arc<Counters>) -> Control {
-        Control { drain, counters }
+    pub fn new(drain: Arc<Drain>, sessions: Arc<Sessions>, counters: Arc<Counters>) -> Control {
+        Control {
+            drain,
+            sessions,
+            counters,
+        }
     }
 
     /// The router of all of them.

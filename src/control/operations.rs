@@ -8,9 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Control;
-
-/// Realtime sessions at once. There is no socket route yet, so none are taken.
-const MAX_SESSIONS: u64 = 0;
+use crate::telemetry::Snapshot;
 
 /// `GET /`: what this is; hosting platforms probe it.
 pub(super) async fn about() -> Json<Value> {
@@ -35,8 +33,8 @@ pub(super) async fn health(State(control): State<Control>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "timestamp": timestamp(),
         "uptime": now.uptime_s,
-        "activeConnections": 0,
-        "stats": sessions(now.failed),
+        "activeConnections": control.sessions.active(),
+        "stats": sessions(&control, &now),
     }))
 }
 
@@ -46,14 +44,18 @@ pub(super) async fn ready(State(control): State<Control>) -> (StatusCode, Json<V
         let body = json!({ "status": "draining", "running": control.drain.running() });
         return (StatusCode::SERVICE_UNAVAILABLE, Json(body));
     }
+    if control.sessions.is_full() {
+        let body = json!({ "status": "capacity_reached" });
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(body));
+    }
     (StatusCode::OK, Json(json!({ "status": "ready" })))
 }
 
 /// `GET /stats`: the counters. "Connections" are realtime sessions.
 pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     let now = control.counters.snapshot();
-    let mut body = sessions(now.failed);
-    body["maxConnections"] = json!(MAX_SESSIONS);
+    let mut body = sessions(&control, &now);
+    body["maxConnections"] = json!(control.sessions.max());
     body["uptime"] = json!(now.uptime_s);
     body["startTime"] = json!(now.start_time_ms);
     body["exchanges"] = json!({
@@ -68,12 +70,12 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     Json(body)
 }
 
-fn sessions(errors: u64) -> Value {
+fn sessions(control: &Control, now: &Snapshot) -> Value {
     json!({
-        "totalConnections": 0,
-        "activeConnections": 0,
-        "messagesRelayed": 0,
-        "errors": errors,
+        "totalConnections": control.sessions.total(),
+        "activeConnections": control.sessions.active(),
+        "messagesRelayed": now.messages,
+        "errors": now.failed,
     })
 }
 

@@ -1,4 +1,4 @@
-//! The body of any answer: whole, from the control router, or relayed.
+//! The body of any answer: whole, from the control router, relayed, or a socket in its place.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::relay::RelayedBody;
+use crate::relay::{RelayedBody, Socket};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -22,12 +22,19 @@ pub enum Body {
     Control(axum::body::Body),
     /// The upstream's, with its Permit.
     Relayed(RelayedBody),
+    /// None: the connection becomes this.
+    Socket(Box<Socket>),
 }
 
 impl Body {
     /// A body that is there already.
     pub(super) fn whole(bytes: Bytes) -> Body {
         Body::Whole(Full::new(bytes))
+    }
+
+    /// None, because the connection becomes a socket.
+    pub(super) fn socket(socket: Socket) -> Body {
+        Body::Socket(Box::new(socket))
     }
 }
 
@@ -75,6 +82,7 @@ impl http_body::Body for Body {
                 .map_err(|never| match never {}),
             Body::Control(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Body::Relayed(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Body::Socket(_) => Poll::Ready(None),
         }
     }
 
@@ -83,6 +91,7 @@ impl http_body::Body for Body {
             Body::Whole(body) => body.is_end_stream(),
             Body::Control(body) => body.is_end_stream(),
             Body::Relayed(body) => body.is_end_stream(),
+            Body::Socket(_) => true,
         }
     }
 
@@ -91,6 +100,7 @@ impl http_body::Body for Body {
             Body::Whole(body) => body.size_hint(),
             Body::Control(body) => body.size_hint(),
             Body::Relayed(body) => body.size_hint(),
+            Body::Socket(_) => SizeHint::with_exact(0),
         }
     }
 }

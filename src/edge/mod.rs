@@ -15,15 +15,16 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::Router;
-use http::{HeaderMap, HeaderValue, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use tower_service::Service;
 
 pub use body::Body;
 
-use crate::admission::{self, Ask, Claim, Gate, Right};
+use crate::admission::{self, Ask, Claim, Gate, Permit, Right};
 use crate::config::TrustedProxies;
-use crate::error::{Door, Refusal};
-use crate::relay::{OfferDraft, Relay};
+use crate::error::{Door, Kind, Refusal};
+use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay, Socket};
 use crate::wire::{ClientBody, Target};
 use address::Address;
 use route::Route;
@@ -61,9 +62,10 @@ impl Edge {
         let answered = self.answer(peer, &target, request).await;
         let mut response =
             answered.unwrap_or_else(|refusal| refusal.into_response(door).map(Body::whole));
+        let is_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         cors::apply(headers, listed_origin.as_ref(), is_preflight);
-        security::apply(headers, is_relayed);
+        security::apply(headers, is_relayed || is_socket);
         response
     }
 
@@ -110,8 +112,17 @@ impl Edge {
                 self.offer(&head.headers, body, address, facts).await
             }
             Route::Socket(right) => {
-                let permit = self.gate.admit(&caller.ask(right, true), facts)?;
-                Err(self.relay.socket(permit))
+                let has_body = !request.body().is_end_stream();
+                let handshake = Handshake::read(
+                    request.method(),
+                    request.version(),
+                    request.headers(),
+                    has_body,
+                );
+                let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
+                let admitted = self.gate.admit(&caller.ask(right, true), facts);
+                let headers = request.headers().clone();
+                self.socket(admitted, target, headers, &handshake).await
             }
         }
     }
@@ -137,6 +148,30 @@ impl Edge {
         let permit = self.gate.admit(&caller.ask(Right::Offer, false), facts)?;
         let response = self.relay.offer(permit, draft).await?;
         Ok(response.map(Body::whole))
+    }
+
+    /// A page cannot read the answer to a failed upgrade: it gets a socket that says why. A page
+    /// that is not on the list gets none.
+    async fn socket(
+        &self,
+        admitted: Result<Permit, Refusal>,
+        target: &Target,
+        headers: HeaderMap,
+        handshake: &Handshake,
+    ) -> Result<Response<Body>, Refusal> {
+        let opened = match admitted {
+            Ok(permit) => self.relay.open(permit, target, headers, handshake).await,
+            Err(refusal) => Err(refusal),
+        };
+        match opened {
+            Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
+            Ok(Opened::Refused(response)) => Ok(response.map(Body::Relayed)),
+            Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
+                let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
+                Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn control(

@@ -3,9 +3,9 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::admission::{Permit, Principal};
+use crate::admission::{Departure, Permit, Principal};
 use crate::error::Refusal;
-use crate::telemetry::Outcome;
+use crate::telemetry::{Outcome, Talk};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
 
@@ -95,6 +95,25 @@ impl Exchange {
     /// The client took no more of its answer for too long.
     pub(super) fn stalled(&mut self) {
         self.permit.end(Outcome::Stalled);
+    }
+
+    /// Tells when a session has to leave.
+    pub(super) fn departure(&self) -> Departure {
+        self.permit.departure()
+    }
+
+    /// So many messages more went over a session.
+    pub(super) fn relayed(&self, messages: u64) {
+        self.permit.relayed(messages);
+    }
+
+    /// A session has ended.
+    pub(super) fn talked(&mut self, outcome: Outcome, cause: Option<String>, talk: Talk) {
+        self.permit.end(outcome);
+        if let Some(cause) = cause {
+            self.permit.blame(cause);
+        }
+        self.permit.talked(talk);
     }
 
     /// The relay made a mistake.

@@ -15,40 +15,40 @@ mod offer;
 #[cfg(feature = "panics")]
 mod panics;
 mod sdp;
+mod socket;
 
 pub use body::RelayedBody;
 pub use offer::OfferDraft;
+pub use socket::{Farewell, Handshake, Opened, Rules, Socket};
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::Permit;
-use crate::error::{Kind, Refusal};
 use crate::upstream::Upstream;
-use exchange::Exchange;
 
 /// Carries admitted requests to the upstream and its answers back.
 pub struct Relay {
     upstream: Upstream,
     realtime_model: String,
     sse_keepalive: Duration,
+    rules: Arc<Rules>,
 }
 
 impl Relay {
     /// A relay to this upstream. `realtime_model` is what an `/offer` without a model gets;
-    /// `sse_keepalive` the silence of an event stream that gets a comment, zero for none.
-    pub fn new(upstream: Upstream, realtime_model: String, sse_keepalive: Duration) -> Relay {
+    /// `sse_keepalive` the silence of an event stream that gets a comment, zero for none; `rules`
+    /// what bounds sessions.
+    pub fn new(
+        upstream: Upstream,
+        realtime_model: String,
+        sse_keepalive: Duration,
+        rules: Rules,
+    ) -> Relay {
         Relay {
             upstream,
             realtime_model,
             sse_keepalive,
+            rules: Arc::new(rules),
         }
-    }
-
-    /// WebSockets are not relayed yet: an admitted upgrade hears so.
-    pub fn socket(&self, permit: Permit) -> Refusal {
-        Exchange::new(permit).refused(Refusal::new(
-            Kind::SocketsNotRelayed,
-            "This version of the relay does not carry WebSockets yet. Use HTTP, SSE or POST /offer.",
-        ))
     }
 }

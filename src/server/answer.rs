@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::ext::ReasonPhrase;
@@ -11,13 +12,13 @@ use hyper::ext::ReasonPhrase;
 use super::http1::{Connection, Wishes};
 use crate::edge::Body;
 use crate::fields;
+use crate::relay::Socket;
 use crate::wire::{Inbound, Output, Pace, write_response};
 
 /// What is taken from a body before it is written, in bytes: many small chunks make one write.
 const GATHER: usize = 16 * 1024;
 
 /// What becomes of a connection after an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// It waits for the next request.
     Kept,
@@ -27,6 +28,26 @@ pub(super) enum Ending {
     Cut,
     /// The client has left.
     Gone,
+    /// It becomes a socket.
+    Switched(Switched),
+}
+
+/// A connection's new life, and the head of the answer that begins it.
+pub(super) struct Switched {
+    pub(super) socket: Box<Socket>,
+    pub(super) head: Vec<u8>,
+}
+
+impl Switched {
+    pub(super) fn new(socket: Box<Socket>, response: &Response<()>) -> Switched {
+        let mut head = BytesMut::new();
+        write_response(&mut head, response.status(), None, response.headers());
+        head.extend_from_slice(b"\r\n");
+        Switched {
+            socket,
+            head: head.into(),
+        }
+    }
 }
 
 /// How the client tells where the body ends.

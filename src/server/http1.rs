@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use http::{Method, Request, Response, Uri, Version, header};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Answering, Ending};
+use super::answer::{Answering, Ending, Switched};
 use super::serve::Client;
 use crate::admission::{Level, Pressure};
 use crate::config::Limits;
@@ -75,8 +75,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Serves to the end.
-    pub(super) async fn serve(mut self) {
+    /// Serves to the end, or until the connection becomes a socket.
+    pub(super) async fn serve(mut self) -> Option<(Link, Switched)> {
         let mut patience = if self.is_late || self.is_spare {
             ONE_ANSWER
         } else {
@@ -89,16 +89,24 @@ impl<'a> Connection<'a> {
                 }
                 Ok(head) => self.exchange(head).await,
                 Err(NoHead::Refused(refusal)) => self.refuse(refusal).await,
-                Err(NoHead::Silence) => return,
+                Err(NoHead::Silence) => return None,
             };
             match ending {
                 Ending::Kept => patience = self.limits.keep_alive_timeout,
-                Ending::Closed => return self.linger().await,
+                Ending::Closed => {
+                    self.linger().await;
+                    return None;
+                }
                 Ending::Cut => {
                     Inbound::lock(&self.inbound).link.reset_on_close();
-                    return;
+                    return None;
                 }
-                Ending::Gone => return,
+                Ending::Gone => return None,
+                Ending::Switched(switched) => {
+                    let inbound = Arc::into_inner(self.inbound)?;
+                    let inbound = inbound.into_inner().unwrap_or_else(PoisonError::into_inner);
+                    return Some((inbound.link, switched));
+                }
             }
         }
     }
@@ -179,6 +187,14 @@ impl<'a> Connection<'a> {
     }
 
     async fn answer(&mut self, response: Response<Body>, wishes: Wishes) -> Ending {
+        let (head, body) = response.into_parts();
+        let response = match body {
+            Body::Socket(socket) => {
+                let response = Response::from_parts(head, ());
+                return Ending::Switched(Switched::new(socket, &response));
+            }
+            body => Response::from_parts(head, body),
+        };
         let mut answering = Answering::new(self, response, wishes);
         poll_fn(|cx| answering.poll(self, cx)).await
     }

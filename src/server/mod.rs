@@ -8,6 +8,7 @@ mod http2;
 mod memory;
 mod preface;
 mod serve;
+mod tls;
 mod watched;
 
 use std::future::Future;
@@ -26,13 +27,18 @@ use crate::config;
 use crate::edge::Edge;
 use accept::Accepting;
 use capacity::Capacity;
+use tls::Tls;
 
 /// How long connections may take to flush and close after their last exchange has ended.
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// How long before the end of the drain the last session leaves.
+const LAST_DEPARTURE: Duration = Duration::from_secs(2);
+
 /// A bound listener in front of an edge.
 pub struct Server {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     edge: Arc<Edge>,
     limits: Arc<config::Limits>,
     capacity: Arc<Capacity>,
@@ -51,10 +57,12 @@ impl Server {
         pressure: Arc<Pressure>,
     ) -> Result<Server> {
         let address = SocketAddr::new(config.host, config.port);
+        let tls = Tls::new(config)?.map(Arc::new);
         let listener = accept::bind(address)
             .with_context(|| format!("HOST and PORT: cannot listen on {address}"))?;
         Ok(Server {
             listener,
+            tls,
             edge,
             limits: Arc::new(config.limits.clone()),
             capacity: Arc::new(Capacity::new(&config.limits, &config.trusted_proxies)),
@@ -77,11 +85,13 @@ impl Server {
         let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut drained = std::pin::pin!(self.drained(stop, &closing));
         let mut watched = std::pin::pin!(memory::watch(self.limits.memory, &self.pressure));
+        let mut renewed = std::pin::pin!(self.renewed());
         let mut accepting = Accepting::new(&self.listener, &self.pressure);
         let deadline = loop {
             tokio::select! {
                 deadline = &mut drained => break deadline,
                 () = &mut watched => {}
+                () = &mut renewed => {}
                 (stream, peer) = accepting.next() => {
                     let Some(seat) = self.capacity.seat(peer.ip()) else {
                         continue;
@@ -95,6 +105,7 @@ impl Server {
                         closing: closing.clone(),
                         cut: cut.clone(),
                         tasks: connections.clone(),
+                        tls: self.tls.clone(),
                     };
                     connections.spawn(serve::connection(stream, client));
                 }
@@ -106,6 +117,14 @@ impl Server {
         self.drain.cut();
         cut.cancel();
         let _ = tokio::time::timeout(FLUSH, connections.wait()).await;
+    }
+
+    /// Keeps the certificate fresh.
+    async fn renewed(&self) {
+        match &self.tls {
+            Some(tls) => tls.watch().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Announce, wait for load balancers to notice, refuse new work, wait for the old. Returns
@@ -122,7 +141,9 @@ impl Server {
             tracing::info!("drain announced: /ready says so, new work is still taken");
             tokio::time::sleep(self.drain_delay.min(self.drain_timeout)).await;
         }
-        self.drain.refuse();
+        let spread = self.drain_timeout / 3;
+        let end = deadline - (spread / 3).min(LAST_DEPARTURE);
+        self.drain.refuse(deadline - spread..end);
         closing.cancel();
         tracing::info!(running = self.drain.running(), "draining");
         match tokio::time::timeout_at(deadline, self.drain.finished()).await {

@@ -9,14 +9,16 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answer::Switched;
 use super::capacity::Seat;
 use super::http1::Connection;
 use super::http2;
 use super::preface::is_http2;
+use super::tls::Tls;
 use crate::admission::Pressure;
 use crate::config::Limits;
 use crate::edge::Edge;
-use crate::wire::Link;
+use crate::wire::{Io, Link};
 
 /// How long a connection past the last may stay silent.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
@@ -33,31 +35,58 @@ pub(super) struct Client {
     /// Time is up.
     pub(super) cut: CancellationToken,
     pub(super) tasks: TaskTracker,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
 pub(super) async fn connection(stream: TcpStream, client: Client) {
-    tokio::select! {
-        () = serve(stream, &client) => {}
-        () = client.cut.cancelled() => {}
-        () = client.seat.evicted() => {}
+    let switched = tokio::select! {
+        switched = serve(stream, &client) => switched,
+        () = client.cut.cancelled() => None,
+        () = client.seat.evicted() => None,
+    };
+    if let Some((link, switched)) = switched {
+        // A task of its own: a session lasts long, and needs far less memory than this one.
+        let tasks = client.tasks.clone();
+        tasks.spawn(socket(link, switched, client));
     }
 }
 
-async fn serve(stream: TcpStream, client: &Client) {
-    let mut link = Link::new(Box::new(stream), BytesMut::new());
+/// Carries a socket to its end. It has been served: its seat is not taken away any more.
+async fn socket(link: Link, switched: Switched, client: Client) {
+    let Client { seat, cut, .. } = client;
+    tokio::select! {
+        () = switched.socket.run(link, switched.head) => {}
+        () = cut.cancelled() => {}
+    }
+    drop(seat);
+}
+
+async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
     let patience = if client.seat.is_spare() {
         SPARE_PATIENCE
     } else {
         client.limits.header_timeout
     };
+    let io: Box<dyn Io> = match &client.tls {
+        None => Box::new(stream),
+        Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %client.peer, %error, "no TLS with a client");
+                return None;
+            }
+            Err(_) => return None,
+        },
+    };
+    let mut link = Link::new(io, BytesMut::new());
     let first = tokio::time::timeout(patience, is_http2(&mut link));
     let told = tokio::select! {
         told = first => told,
-        () = client.closing.cancelled(), if !client.closing.is_cancelled() => return,
+        () = client.closing.cancelled(), if !client.closing.is_cancelled() => return None,
     };
     match told {
-        Ok(Ok(false)) => Connection::new(link, client).serve().await,
+        Ok(Ok(false)) => return Connection::new(link, client).serve().await,
         Ok(Ok(true)) if client.seat.is_spare() => {}
         Ok(Ok(true)) => {
             let peer = client.peer;
@@ -67,4 +96,5 @@ async fn serve(stream: TcpStream, client: &Client) {
         }
         Ok(Err(_)) | Err(_) => {}
     }
+    None
 }

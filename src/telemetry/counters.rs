@@ -19,6 +19,7 @@ pub struct Counters {
     failed: AtomicU64,
     refused: AtomicU64,
     drained: AtomicU64,
+    messages: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -42,6 +43,8 @@ pub struct Snapshot {
     pub refused: u64,
     /// Exchanges that were cut when the relay shut down.
     pub drained: u64,
+    /// Messages that went over sessions, either way.
+    pub messages: u64,
 }
 
 impl Counters {
@@ -57,6 +60,7 @@ impl Counters {
             failed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             drained: AtomicU64::new(0),
+            messages: AtomicU64::new(0),
         }
     }
 
@@ -70,13 +74,18 @@ impl Counters {
     pub fn ended(&self, outcome: Outcome) {
         self.active.fetch_sub(1, Ordering::Relaxed);
         let counter = match outcome {
-            Outcome::Completed => &self.completed,
+            Outcome::Completed | Outcome::Idle => &self.completed,
             Outcome::ClientGone | Outcome::Stalled => &self.client_gone,
             Outcome::Refused => &self.refused,
             Outcome::Drained => &self.drained,
             Outcome::UpstreamFailed | Outcome::Panicked => &self.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many messages more went over a session.
+    pub fn relayed(&self, messages: u64) {
+        self.messages.fetch_add(messages, Ordering::Relaxed);
     }
 
     /// A request was refused before admission.
@@ -97,6 +106,7 @@ impl Counters {
             failed: read(&self.failed),
             refused: read(&self.refused),
             drained: read(&self.drained),
+            messages: read(&self.messages),
         }
     }
 }

@@ -50,10 +50,31 @@ pub struct Finished<'a> {
     pub bytes_up: u64,
     /// Body bytes to the client.
     pub bytes_down: u64,
+    /// What went over it, where it was a session.
+    pub talk: Option<&'a Talk>,
     /// From the request's head to the answer's head.
     pub first_byte: Option<Duration>,
     /// From the request's head to the end.
     pub total: Duration,
+}
+
+/// What went over a session.
+#[derive(Debug, Default)]
+pub struct Talk {
+    /// The model that the client named, or the relay for it.
+    pub model: Option<String>,
+    /// Messages from the client.
+    pub messages_up: u64,
+    /// Messages to the client.
+    pub messages_down: u64,
+    /// Bytes of their payload.
+    pub bytes_up: u64,
+    /// Bytes of their payload.
+    pub bytes_down: u64,
+    /// The close code that the client sent, else the one that it was told.
+    pub client_close: Option<u16>,
+    /// The close code that the upstream sent, else the one that it was told.
+    pub upstream_close: Option<u16>,
 }
 
 /// Writes the one line of a finished exchange.
@@ -64,6 +85,7 @@ pub fn log_finished(exchange: &Finished<'_>) {
     let first_byte_ms = exchange.first_byte.map(milliseconds);
     let status = exchange.status.unwrap_or_default();
     let path = shorten(exchange.path);
+    let talk = exchange.talk;
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -81,6 +103,11 @@ pub fn log_finished(exchange: &Finished<'_>) {
                 bytes_down = exchange.bytes_down,
                 first_byte_ms,
                 total_ms,
+                model = talk.and_then(|talk| talk.model.as_deref()),
+                messages_up = talk.map(|talk| talk.messages_up),
+                messages_down = talk.map(|talk| talk.messages_down),
+                client_close = talk.and_then(|talk| talk.client_close),
+                upstream_close = talk.and_then(|talk| talk.upstream_close),
                 "{} {} {} {}", exchange.method, path, status, exchange.outcome.label()
             )
         };

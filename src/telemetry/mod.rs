@@ -5,7 +5,7 @@ mod log;
 mod outcome;
 mod redact;
 
-pub use counters::Counters;
-pub use log::{Finished, LogWriter, init, log_finished};
+pub use counters::{Counters, Snapshot};
+pub use log::{Finished, LogWriter, Talk, init, log_finished};
 pub use outcome::Outcome;
 pub use redact::redact;

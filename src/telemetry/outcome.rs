@@ -11,6 +11,8 @@ pub enum Outcome {
     UpstreamFailed,
     /// The client took no byte more of its answer for too long.
     Stalled,
+    /// A session that had lasted, or was silent, for as long as it may.
+    Idle,
     /// The relay shut down and could wait no longer.
     Drained,
     /// The relay itself said no.
@@ -27,6 +29,7 @@ impl Outcome {
             Outcome::ClientGone => "client_gone",
             Outcome::UpstreamFailed => "upstream_failed",
             Outcome::Stalled => "stalled",
+            Outcome::Idle => "idle",
             Outcome::Drained => "drained",
             Outcome::Refused => "refused",
             Outcome::Panicked => "panicked",

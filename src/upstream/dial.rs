@@ -40,13 +40,12 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// A dialer for the configured upstream.
-    pub(super) fn new(config: &config::Upstream) -> Result<Dialer> {
-        let base = &config.base;
+    /// A dialer for this place of the configured upstream.
+    pub(super) fn new(config: &config::Upstream, base: &config::BaseUrl) -> Result<Dialer> {
         let scheme = if base.is_tls() { "https" } else { "http" };
         let target: Uri = format!("{scheme}://{}/", base.authority())
             .parse()
-            .context("OPENAI_BASE_URL")?;
+            .context("the upstream's URL")?;
         let proxies = proxies(&config.proxy);
         let needs_proxy_tls = proxies
             .intercept(&target)

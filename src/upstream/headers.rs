@@ -31,6 +31,9 @@ const NOT_UP: [&str; 7] = [
     "sec-websocket-protocol",
 ];
 
+/// Switches preview interfaces on.
+const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
+
 /// Go up for callers that may name an organization.
 const ORGANIZATION: [&str; 2] = ["openai-organization", "openai-project"];
 
@@ -62,6 +65,45 @@ pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool
     });
     if takes_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Of a client's wish for a socket only what is about the session goes up: the relay has a wish of
+/// its own. The retired beta's marker would end the session (wire.md 5.3).
+pub(super) fn strip_socket_request(headers: &mut HeaderMap) {
+    strip_socket_answer(headers);
+    strip_beta(headers);
+}
+
+/// What belongs to one handshake, either way.
+pub(super) fn strip_socket_answer(headers: &mut HeaderMap) {
+    for name in [
+        header::SEC_WEBSOCKET_ACCEPT,
+        header::SEC_WEBSOCKET_EXTENSIONS,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_PROTOCOL,
+        header::SEC_WEBSOCKET_VERSION,
+        header::CONTENT_LENGTH,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Takes the marker of the retired Realtime beta out of `OpenAI-Beta`; other entries stay.
+fn strip_beta(headers: &mut HeaderMap) {
+    let is_marker = |entry: &[u8]| entry.eq_ignore_ascii_case(b"realtime=v1");
+    if !fields::items(headers, &OPENAI_BETA).any(is_marker) {
+        return;
+    }
+    let kept: Vec<&[u8]> = fields::items(headers, &OPENAI_BETA)
+        .filter(|entry| !is_marker(entry) && !entry.is_empty())
+        .collect();
+    let kept = kept.join(&b", "[..]);
+    headers.remove(&OPENAI_BETA);
+    if let Ok(value) = HeaderValue::from_bytes(&kept)
+        && !kept.is_empty()
+    {
+        headers.insert(OPENAI_BETA, value);
     }
 }
 
@@ -161,6 +203,25 @@ mod tests {
         let mut other = headers(&[("te", "gzip")]);
         strip_request(&mut other, true);
         assert!(other.is_empty());
+    }
+
+    #[test]
+    fn the_retired_betas_marker_leaves_and_other_entries_stay() {
+        let mut up = headers(&[
+            (
+                "openai-beta",
+                "realtime=v1, responses_websockets=2026-02-06",
+            ),
+            ("openai-beta", "assistants=v2"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("x-kept", "1"),
+        ]);
+        strip_socket_request(&mut up);
+        let entries = "responses_websockets=2026-02-06, assistants=v2";
+        assert_eq!(up, headers(&[("openai-beta", entries), ("x-kept", "1")]));
+        let mut alone = headers(&[("openai-beta", "Realtime=V1")]);
+        strip_socket_request(&mut alone);
+        assert!(alone.is_empty());
     }
 
     #[test]

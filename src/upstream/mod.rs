@@ -7,6 +7,7 @@ mod headers;
 mod pool;
 mod reply;
 mod resolve;
+mod socket;
 mod tls;
 mod upload;
 
@@ -15,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use body::{RequestBody, Sent};
 pub use fault::Fault;
 pub use reply::{Reply, ReplyBody};
+pub use socket::{SocketAnswer, SocketRequest};
 
 use crate::config;
 use crate::wire::ResponseHead;
@@ -59,26 +61,44 @@ pub struct Outgoing<'a> {
 
 /// OpenAI, or what stands in its place.
 pub struct Upstream {
-    pool: Arc<Pool>,
-    host: HeaderValue,
-    authority: String,
-    prefix: String,
+    api: Endpoint,
+    /// Where realtime sockets go, if elsewhere.
+    realtime: Option<Endpoint>,
     authorization: Option<HeaderValue>,
     read_timeout: Duration,
     write_timeout: Duration,
 }
 
+/// A place of the upstream's.
+struct Endpoint {
+    pool: Arc<Pool>,
+    host: HeaderValue,
+    authority: String,
+    prefix: String,
+}
+
+impl Endpoint {
+    fn new(config: &config::Upstream, base: &config::BaseUrl) -> Result<Endpoint> {
+        let dialer = Dialer::new(config, base)?;
+        let authority = base.authority();
+        Ok(Endpoint {
+            pool: Pool::new(dialer, MAX_CONNECTIONS, config.pool_timeout),
+            host: HeaderValue::from_str(&authority).context("the upstream's host")?,
+            authority,
+            prefix: base.path_prefix().to_owned(),
+        })
+    }
+}
+
 impl Upstream {
     /// The configured upstream; nothing is dialled yet. Must be called inside the runtime.
     pub fn new(config: &config::Upstream) -> Result<Upstream> {
-        let authority = config.base.authority();
         let authorization = config.api_key.as_ref().map(bearer).transpose();
-        let pool = Pool::new(Dialer::new(config)?, MAX_CONNECTIONS, config.pool_timeout);
+        let realtime = config.realtime_base.as_ref();
+        let realtime = realtime.map(|base| Endpoint::new(config, base));
         Ok(Upstream {
-            pool,
-            host: HeaderValue::from_str(&authority).context("OPENAI_BASE_URL")?,
-            authority,
-            prefix: config.base.path_prefix().to_owned(),
+            api: Endpoint::new(config, &config.base)?,
+            realtime: realtime.transpose()?,
             authorization: authorization.context("OPENAI_API_KEY")?,
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
@@ -94,13 +114,13 @@ impl Upstream {
     /// byte of it had left.
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Reply, Fault> {
         let method = outgoing.method.clone();
-        let mut upload = self.prepare(outgoing)?;
+        let mut upload = self.prepare(&self.api, outgoing, []);
         loop {
-            let lease = self.pool.lease().await?;
+            let lease = self.api.pool.lease().await?;
             let is_reused = lease.is_reused();
             let mut exchange = Exchange::new(lease, upload, self.read_timeout);
             match exchange.head(&method).await {
-                Ok(head) => return Ok(self.reply(exchange, head)),
+                Ok(head) => return Ok(self.reply(&self.api, exchange, head)),
                 Err(Fault::Broken(_)) if is_reused && !exchange.upload.has_left() => {
                     upload = exchange.upload.anew();
                 }
@@ -109,36 +129,51 @@ impl Upstream {
         }
     }
 
-    fn prepare(&self, outgoing: Outgoing<'_>) -> Result<Upload, Fault> {
+    /// Where this socket goes.
+    fn endpoint_of_sockets(&self, target: &[u8]) -> &Endpoint {
+        match &self.realtime {
+            Some(realtime) if target.starts_with(b"/v1/realtime") => realtime,
+            _ => &self.api,
+        }
+    }
+
+    /// `own`: headers that the relay sends on its own account.
+    fn prepare(
+        &self,
+        endpoint: &Endpoint,
+        outgoing: Outgoing<'_>,
+        own: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Upload {
         let authorization = match outgoing.credential {
             Credential::Server => self.authorization.clone(),
             Credential::Own(secret) => bearer(secret).ok(),
         };
         let mut headers = outgoing.headers;
         headers::strip_request(&mut headers, outgoing.may_name_organization);
-        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::HOST, endpoint.host.clone());
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization);
         }
+        headers.extend(own);
         // The client's bytes stay as they are, behind the base URL's path.
-        let target = match self.prefix.as_str() {
+        let target = match endpoint.prefix.as_str() {
             "" => Cow::Borrowed(outgoing.target),
             prefix => Cow::Owned([prefix.as_bytes(), outgoing.target].concat()),
         };
-        Ok(Upload::new(
+        Upload::new(
             &outgoing.method,
             &target,
             headers,
             outgoing.body,
             self.write_timeout,
-        ))
+        )
     }
 
-    fn reply(&self, exchange: Exchange, mut head: ResponseHead) -> Reply {
+    fn reply(&self, endpoint: &Endpoint, exchange: Exchange, mut head: ResponseHead) -> Reply {
         let mut headers = std::mem::take(&mut head.headers);
         headers::strip_response(&mut headers);
         if head.status == StatusCode::CREATED {
-            self.localise(&mut headers);
+            endpoint.localise(&mut headers);
         }
         let mut reply = Response::new(ReplyBody::new(exchange, &head));
         *reply.status_mut() = head.status;
@@ -148,7 +183,9 @@ impl Upstream {
         }
         reply
     }
+}
 
+impl Endpoint {
     /// Keeps the `Location` of a call usable through the relay: a path without the base's prefix.
     fn localise(&self, headers: &mut HeaderMap) {
         let location = headers

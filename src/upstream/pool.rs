@@ -61,7 +61,7 @@ impl Pool {
         let slot = self.slot().await?;
         let (link, is_reused) = match self.take_idle() {
             Some(link) => (link, true),
-            None => (Link::new(self.dialer.dial().await?, BytesMut::new()), false),
+            None => (self.dial().await?, false),
         };
         Ok(Lease {
             link,
@@ -69,6 +69,21 @@ impl Pool {
             is_reused,
             _slot: slot,
         })
+    }
+
+    /// A new connection.
+    pub(super) async fn lease_new(self: &Arc<Pool>) -> Result<Lease, Fault> {
+        let slot = self.slot().await?;
+        Ok(Lease {
+            link: self.dial().await?,
+            pool: Arc::downgrade(self),
+            is_reused: false,
+            _slot: slot,
+        })
+    }
+
+    async fn dial(&self) -> Result<Link, Fault> {
+        Ok(Link::new(self.dialer.dial().await?, BytesMut::new()))
     }
 
     async fn slot(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -131,6 +146,11 @@ impl Lease {
     /// Whether the connection had served before, so that it may have died of old age.
     pub(super) fn is_reused(&self) -> bool {
         self.is_reused
+    }
+
+    /// Takes the connection for good: it will not serve another exchange, nor count as one.
+    pub(super) fn into_link(self) -> Link {
+        self.link
     }
 
     /// Returns the connection after both bodies have ended cleanly.

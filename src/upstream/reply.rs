@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::headers;
 use super::pool::Lease;
 use super::upload::Upload;
-use crate::wire::{Decoder, HeadError, Pace, Piece, ResponseHead, parse_response};
+use crate::wire::{Decoder, HeadError, Link, Pace, Piece, ResponseHead, parse_response};
 
 /// An answer whose body has yet to come: status and headers as far as the client may see them.
 pub type Reply = Response<ReplyBody>;
@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     pub(super) lease: Lease,
     pub(super) upload: Upload,
     silence: Pace,
+    /// Whether the request asked for another protocol.
+    may_switch: bool,
 }
 
 impl Exchange {
@@ -31,7 +33,19 @@ impl Exchange {
             lease,
             upload,
             silence: Pace::of_silence(read_timeout),
+            may_switch: false,
         }
+    }
+
+    /// The same, where the request asks for another protocol.
+    pub(super) fn switching(mut self) -> Exchange {
+        self.may_switch = true;
+        self
+    }
+
+    /// The connection, once it speaks another protocol.
+    pub(super) fn into_link(self) -> Link {
+        self.lease.into_link()
     }
 
     /// Sends, and waits for the head of the answer.
@@ -53,6 +67,9 @@ impl Exchange {
                 // 100, 102 and 103 are between neighbours.
                 Ok(Some(head)) if head.status.is_informational() => {
                     if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                        if self.may_switch {
+                            return Poll::Ready(Ok(head));
+                        }
                         let why = "it switches protocols unasked".to_owned();
                         return Poll::Ready(Err(Fault::Broken(why)));
                     }

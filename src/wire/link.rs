@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
-use tokio_rustls::client;
+use tokio_rustls::{client, server};
 use tokio_util::io::poll_read_buf;
 
 /// What one read takes at most, in bytes; a head may take more by several reads.
@@ -34,6 +34,12 @@ impl Io for TcpStream {
 impl<S: Io> Io for client::TlsStream<S> {
     fn socket(&self) -> &TcpStream {
         self.get_ref().0.socket()
+    }
+}
+
+impl Io for server::TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 

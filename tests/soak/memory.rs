@@ -70,9 +70,12 @@ pub async fn beyond_the_budget() -> Row {
     let is_fine =
         peak <= BUDGET && refused > 0 && back.is_some_and(|back| back <= Duration::from_secs(5));
     let measured = format!(
-        "a budget of 256 MiB and {held} stalled readers: peak {} MiB, {refused} refused with 503, back after {:?}",
+        "a budget of 256 MiB and {held} stalled readers: peak {} MiB, {refused} refused with 503, {}",
         peak / MIB,
-        back
+        back.map_or("not back within 30 s".to_owned(), |back| format!(
+            "back after {:.1} s",
+            back.as_secs_f64()
+        ))
     );
     Row::new(is_fine, measured)
 }

@@ -92,14 +92,14 @@ pub(super) fn transcribe(request: &Request<'_>, _: &[&str]) -> Answer {
     let content_type = request.head.get("content-type").unwrap_or_default();
     let form = match Form::parse(content_type, request.body) {
         Ok(form) => form,
-        Err(why) => return errors::bad_request(&why),
+        Err(why) => return errors::bad_request(&why).into(),
     };
     let Some(file) = form.part("file").filter(|file| file.filename.is_some()) else {
-        return errors::missing("file");
+        return errors::missing("file").into();
     };
     match form.text("model") {
-        None => return errors::missing("model"),
-        Some(model) if !models::exists(model) => return errors::no_model(model),
+        None => return errors::missing("model").into(),
+        Some(model) if !models::exists(model) => return errors::no_model(model).into(),
         Some(_) => {}
     }
     let text = format!("I heard {} bytes of sound.", file.bytes.len());
@@ -135,6 +135,7 @@ pub(super) fn transcribe(request: &Request<'_>, _: &[&str]) -> Answer {
             "response_format",
             "invalid_value",
             "Invalid value for 'response_format'.",
-        ),
+        )
+        .into(),
     }
 }

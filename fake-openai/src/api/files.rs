@@ -23,20 +23,20 @@ pub(super) fn create(request: &Request<'_>, _: &[&str]) -> Answer {
     let content_type = request.head.get("content-type").unwrap_or_default();
     let form = match Form::parse(content_type, request.body) {
         Ok(form) => form,
-        Err(why) => return errors::bad_request(&why),
+        Err(why) => return errors::bad_request(&why).into(),
     };
     let Some(purpose) = form.text("purpose") else {
-        return errors::missing("purpose");
+        return errors::missing("purpose").into();
     };
     if !PURPOSES.contains(&purpose) {
         let message = format!("'{purpose}' is not one of {PURPOSES:?} - 'purpose'");
-        return errors::bad_param("purpose", "invalid_value", &message);
+        return errors::bad_param("purpose", "invalid_value", &message).into();
     }
     let Some(file) = form.part("file") else {
-        return errors::missing("file");
+        return errors::missing("file").into();
     };
     if file.bytes.len() > MAX_FILE {
-        return errors::bad_request("The file is larger than 512 MB.");
+        return errors::bad_request("The file is larger than 512 MB.").into();
     }
     let name = file.filename.as_deref().unwrap_or("upload");
     Answer::ok(&keep(request.state, name, purpose, file.bytes.to_vec()))
@@ -73,7 +73,7 @@ pub(super) fn one(request: &Request<'_>, ids: &[&str]) -> Answer {
     let id = ids.first().copied().unwrap_or_default();
     match request.state.object(id) {
         Some(object) => Answer::ok(&object.json),
-        None => errors::no_object("File", id),
+        None => errors::no_object("File", id).into(),
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn delete(request: &Request<'_>, ids: &[&str]) -> Answer {
     let id = ids.first().copied().unwrap_or_default();
     match request.state.remove(id) {
         Some(_) => Answer::ok(&json!({ "id": id, "object": "file", "deleted": true })),
-        None => errors::no_object("File", id),
+        None => errors::no_object("File", id).into(),
     }
 }
 
@@ -94,6 +94,6 @@ pub(super) fn content(request: &Request<'_>, ids: &[&str]) -> Answer {
             Answer::new(200, "application/octet-stream", object.bytes)
                 .with("content-disposition", disposition)
         }
-        None => errors::no_object("File", id),
+        None => errors::no_object("File", id).into(),
     }
 }

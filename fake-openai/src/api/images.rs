@@ -85,15 +85,15 @@ pub(super) fn edit(request: &Request<'_>, _: &[&str]) -> Answer {
     let content_type = request.head.get("content-type").unwrap_or_default();
     let form = match Form::parse(content_type, request.body) {
         Ok(form) => form,
-        Err(why) => return errors::bad_request(&why),
+        Err(why) => return errors::bad_request(&why).into(),
     };
     for needed in ["image", "prompt"] {
         if form.part(needed).is_none() {
-            return errors::missing(needed);
+            return errors::missing(needed).into();
         }
     }
     if let Err(refused) = check_model(form.text("model")) {
-        return *refused;
+        return (*refused).into();
     }
     if form.text("stream") == Some("true") {
         stream("image_edit")

@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use super::Request;
 use super::models;
-use crate::errors;
+use crate::errors::{self, ApiError};
 use crate::wire::Answer;
 
-pub(super) type Refused = Box<Answer>;
+pub(super) type Refused = Box<ApiError>;
 
 /// The body as an object; only parameters that the surface has.
 pub(super) fn object(request: &Request<'_>, known: &[&str]) -> Result<Map<String, Value>, Refused> {
@@ -97,5 +97,5 @@ pub(super) fn pieces(text: &str) -> Vec<&str> {
 
 /// The answer, whichever way it came about.
 pub(super) fn settle(answer: Result<Answer, Refused>) -> Answer {
-    answer.unwrap_or_else(|refused| *refused)
+    answer.unwrap_or_else(|refused| (*refused).into())
 }

@@ -11,6 +11,7 @@ mod models;
 mod probe;
 mod realtime;
 mod responses;
+mod socket;
 mod uploads;
 
 pub use probe::deterministic_bytes;
@@ -77,7 +78,7 @@ pub(crate) fn answer(request: &Request<'_>) -> Answer {
         return probe::control(request, control);
     }
     let Some(path) = path.strip_prefix("/v1/") else {
-        return errors::no_route(&request.head.method, path);
+        return errors::no_route(&request.head.method, path).into();
     };
     if let Some(rest) = path.strip_prefix("_fake/") {
         return probe::probe(request, rest);
@@ -95,8 +96,8 @@ pub(crate) fn answer(request: &Request<'_>) -> Answer {
         }
     }
     match is_known {
-        true => errors::wrong_method(&request.head.method),
-        false => errors::no_route(&request.head.method, request.head.path()),
+        true => errors::wrong_method(&request.head.method).into(),
+        false => errors::no_route(&request.head.method, request.head.path()).into(),
     }
 }
 

@@ -48,6 +48,6 @@ pub(super) fn one(_: &Request<'_>, ids: &[&str]) -> Answer {
     let wanted = ids.first().copied().unwrap_or_default();
     match MODELS.iter().find(|(id, _)| *id == wanted) {
         Some((id, date)) => Answer::ok(&model(id, *date)),
-        None => errors::no_model(wanted),
+        None => errors::no_model(wanted).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::Request;
+use super::{Request, socket};
 use crate::errors;
 use crate::record::Received;
 use crate::wire::{Answer, Body};
@@ -88,7 +88,7 @@ fn status_answer(request: &Request<'_>, status: &str) -> Answer {
         .ok()
         .filter(|status| (200..=999).contains(status))
     else {
-        return errors::bad_request("the status is not one");
+        return errors::bad_request("the status is not one").into();
     };
     let mut answer = Answer::new(status, "text/plain", format!("status {status}"));
     if matches!(status, 204 | 304) {
@@ -121,15 +121,32 @@ pub(super) fn control(request: &Request<'_>, rest: &str) -> Answer {
                 .load(std::sync::atomic::Ordering::SeqCst);
             Answer::ok(&json!({ "open": open, "accepted": accepted }))
         }
+        ("GET", "sockets") => {
+            let list: Vec<Value> = request
+                .state
+                .sockets
+                .all()
+                .iter()
+                .map(socket::describe)
+                .collect();
+            Answer::ok(&json!(list))
+        }
+        ("POST", "scripts") => match String::from_utf8_lossy(request.body).parse() {
+            Ok(script) => {
+                request.state.push_script(script);
+                Answer::ok(&json!({}))
+            }
+            Err(why) => errors::bad_request(&why).into(),
+        },
         ("POST", "reset") => {
             request.state.reset();
             Answer::ok(&json!({}))
         }
-        (method, _) => errors::no_route(method, request.head.path()),
+        (method, _) => errors::no_route(method, request.head.path()).into(),
     }
 }
 
-fn describe(record: &Received) -> Value {
+pub(super) fn describe(record: &Received) -> Value {
     let fields = |list: &[(String, Vec<u8>)]| -> Vec<Value> {
         list.iter()
             .map(|(name, value)| json!([name, String::from_utf8_lossy(value)]))

@@ -136,11 +136,11 @@ pub(super) fn control(request: &Request<'_>, ids: &[&str]) -> Answer {
     let id = ids.first().copied().unwrap_or_default();
     match request.state.has_call(id) {
         true => Answer::new(200, "application/json", ""),
-        false => errors::no_object("call", id),
+        false => errors::no_object("call", id).into(),
     }
 }
 
-/// The socket surface is not there yet.
+/// There is nothing without an upgrade.
 pub(super) fn no_socket(request: &Request<'_>, _: &[&str]) -> Answer {
-    errors::no_route(&request.head.method, request.head.path())
+    errors::no_route(&request.head.method, request.head.path()).into()
 }

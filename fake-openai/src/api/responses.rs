@@ -209,12 +209,12 @@ pub(super) fn delete(request: &Request<'_>, ids: &[&str]) -> Answer {
 pub(super) fn cancel(request: &Request<'_>, ids: &[&str]) -> Answer {
     let id = ids.first().copied().unwrap_or_default();
     match request.state.object(id) {
-        Some(_) => errors::bad_request("Cannot cancel a synchronous response."),
+        Some(_) => errors::bad_request("Cannot cancel a synchronous response.").into(),
         None => not_found(id),
     }
 }
 
 fn not_found(id: &str) -> Answer {
     let message = format!("Response with id '{id}' not found.");
-    errors::error(404, "invalid_request_error", None, None, &message)
+    errors::error(404, "invalid_request_error", None, None, &message).into()
 }

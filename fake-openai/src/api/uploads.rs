@@ -45,18 +45,18 @@ fn try_create(request: &Request<'_>) -> Result<Answer, Refused> {
 pub(super) fn part(request: &Request<'_>, ids: &[&str]) -> Answer {
     let upload = ids.first().copied().unwrap_or_default();
     if request.state.object(upload).is_none() {
-        return errors::no_object("Upload", upload);
+        return errors::no_object("Upload", upload).into();
     }
     let content_type = request.head.get("content-type").unwrap_or_default();
     let form = match Form::parse(content_type, request.body) {
         Ok(form) => form,
-        Err(why) => return errors::bad_request(&why),
+        Err(why) => return errors::bad_request(&why).into(),
     };
     let Some(piece) = form.part("data") else {
-        return errors::missing("data");
+        return errors::missing("data").into();
     };
     if piece.bytes.len() > MAX_PART {
-        return errors::bad_request("A part is larger than 64 MB.");
+        return errors::bad_request("A part is larger than 64 MB.").into();
     }
     let id = request.state.id("part_");
     let json =
@@ -108,7 +108,7 @@ pub(super) fn cancel(request: &Request<'_>, ids: &[&str]) -> Answer {
     let id = ids.first().copied().unwrap_or_default();
     match request.state.object(id) {
         Some(mut upload) => Answer::ok(&close(request, id, &mut upload, "cancelled", &Value::Null)),
-        None => errors::no_object("Upload", id),
+        None => errors::no_object("Upload", id).into(),
     }
 }
 

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::head::{Framing, Head};
-use crate::record::{KEPT, Received};
+use crate::record::{KEPT, Received, hexadecimal};
 
 const MAX_HEAD: usize = 256 * 1024;
 const CHUNK: usize = 64 * 1024;
@@ -74,11 +74,7 @@ impl<R: AsyncRead + Unpin> Input<R> {
                 trailers = self.trailers().await?;
             }
         }
-        let sha256: String = digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let sha256 = hexadecimal(&digest.finalize());
         note(&|record| {
             record.body_sha256.clone_from(&sha256);
             record.trailers.clone_from(&trailers);
@@ -165,6 +161,11 @@ impl<R: AsyncRead + Unpin> Input<R> {
             Ok(0) | Err(_) => Err(ReadError::Gone),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// The socket itself for another protocol, and what was read of that already.
+    pub(crate) fn upgraded(&mut self) -> (&mut R, Vec<u8>) {
+        (&mut self.reader, std::mem::take(&mut self.buffer))
     }
 
     /// Ends when the client closes its side; bytes that come meanwhile are kept for later.

@@ -37,6 +37,16 @@ pub(crate) enum Kind {
     Transcription,
 }
 
+impl Kind {
+    /// What the query's `intent` asks for.
+    pub(crate) fn of_intent(intent: Option<&str>) -> Kind {
+        match intent {
+            Some("transcription") => Kind::Transcription,
+            _ => Kind::Realtime,
+        }
+    }
+}
+
 /// Translates one session, or the minting of one key. Remembers little: below 32 KiB.
 pub(crate) struct Translator {
     memory: Memory,

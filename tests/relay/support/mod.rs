@@ -7,6 +7,7 @@ pub mod raw;
 pub mod relay;
 pub mod trust;
 pub mod wait;
+pub mod ws;
 
 pub use dice::Dice;
 pub use raw::{Answer, Connection, get, post, request, send};

@@ -62,6 +62,11 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> Connection {
         let stream = TcpStream::connect(address).await.expect("a connection");
         stream.set_nodelay(true).expect("nodelay");
+        Connection::over(stream)
+    }
+
+    /// Over a stream that is there already.
+    pub fn over(stream: TcpStream) -> Connection {
         Connection {
             stream,
             buffer: Vec::new(),
@@ -72,6 +77,11 @@ impl Connection {
     pub async fn write(&mut self, bytes: &[u8]) {
         // The peer may have refused and closed already: the answer tells.
         let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// The stream, and what was read ahead.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
     }
 
     /// Closes the sending side.
@@ -97,6 +107,21 @@ impl Connection {
                 return Some(answer);
             }
         }
+    }
+
+    /// The next answer, or the head of a 101: what follows that is no HTTP.
+    pub async fn answer_or_switch(&mut self) -> Option<Answer> {
+        let read = async {
+            let (answer, length) = self.read_head().await?;
+            if answer.status != 101 {
+                return self.read_answer(false).await;
+            }
+            self.buffer.drain(..length);
+            Some(answer)
+        };
+        tokio::time::timeout(ANSWER, read)
+            .await
+            .expect("an answer in time")
     }
 
     /// More raw bytes; `None` at the end of the stream.

@@ -70,10 +70,7 @@ fn server_cases() -> Vec<Value> {
 
 /// A translator that has seen what comes before the case.
 fn prepared(case: &Value) -> Translator {
-    let kind = match case["kind"].as_str() {
-        Some("transcription") => Kind::Transcription,
-        _ => Kind::Realtime,
-    };
+    let kind = Kind::of_intent(case["kind"].as_str());
     let mut translator = translator(kind);
     for earlier in case["after"].as_array().into_iter().flatten() {
         match earlier[0].as_str() {

@@ -1,5 +1,8 @@
 //! Accepts connections and drives each of them: read, judge, answer, as scripted.
 
+mod dress;
+mod upgrade;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,6 +19,8 @@ use crate::script::{Hang, Script};
 use crate::state::State;
 use crate::strict;
 use crate::wire::{Answer, Ending, Head, Input, ReadError, write_answer};
+use crate::ws;
+use dress::dress;
 
 /// Accepts until told to stop; everything it began ends then too.
 pub(crate) fn spawn(
@@ -126,6 +131,9 @@ where
     };
     let is_control = head.path().starts_with("/__fake/");
     let at = (!is_control).then(|| begin_record(state, &head, number));
+    if !is_control && ws::is_asked(&head) {
+        return upgrade::serve(input, out, state, &head, at).await;
+    }
     let (answer, script) = match prepare(input, out, state, &head, at).await {
         Ok(prepared) => prepared,
         Err(ending) => return ending,
@@ -201,7 +209,7 @@ where
                 caller: &caller,
                 state,
             }),
-            Err(refusal) => *refusal,
+            Err(refusal) => (*refusal).into(),
         },
     };
     Ok((answer, script))
@@ -230,51 +238,13 @@ fn scripted_error(status: u16, script: &Script) -> Answer {
     let (kind, code, message) = errors::usual(status);
     let kind = script.kind.as_deref().unwrap_or(kind);
     let code = script.code.as_deref().or(code);
-    errors::error(status, kind, code, None, message)
-}
-
-/// Adds the fields that every answer of OpenAI's carries (wire.md 1.3).
-fn dress(answer: Answer, state: &State, script: &Script) -> Answer {
-    let mut answer = answer;
-    if !script.no_request_id {
-        answer = answer.with("x-request-id", state.id("req_"));
-    }
-    let now = time::OffsetDateTime::now_utc();
-    let date = now.format(&time::format_description::well_known::Rfc2822);
-    let usual = [
-        ("openai-processing-ms", "12"),
-        ("openai-version", "2020-10-01"),
-        ("openai-organization", "org-fake"),
-        ("x-ratelimit-limit-requests", "10000"),
-        ("x-ratelimit-remaining-requests", "9999"),
-        ("x-ratelimit-reset-requests", "6ms"),
-        ("x-ratelimit-limit-tokens", "2000000"),
-        ("x-ratelimit-remaining-tokens", "1999976"),
-        ("x-ratelimit-reset-tokens", "6m0s"),
-        ("cf-ray", "8f0c1d2e3a4b5c6d-FRA"),
-        ("server", "cloudflare"),
-        (
-            "set-cookie",
-            "__cf_bm=abc123; path=/; domain=.api.openai.com; HttpOnly; Secure",
-        ),
-        (
-            "strict-transport-security",
-            "max-age=31536000; includeSubDomains; preload",
-        ),
-        ("alt-svc", "h3=\":443\"; ma=86400"),
-        ("access-control-expose-headers", "X-Request-ID"),
-    ];
-    for (name, value) in usual {
-        answer = answer.with(name, value);
-    }
-    let date = date.unwrap_or_default().replace("+0000", "GMT");
-    answer.with("date", date)
+    errors::error(status, kind, code, None, message).into()
 }
 
 /// 400 and close, as a server does that cannot know where the next request begins.
 async fn refuse<W: AsyncWrite + Unpin>(out: &mut W, why: &str) -> Ending {
-    let answer = errors::bad_request(&format!("fake-openai refuses the request: {why}"));
+    let error = errors::bad_request(&format!("fake-openai refuses the request: {why}"));
     let script = Script::default();
-    let _ = write_answer(out, answer, &script, false, false, Duration::ZERO).await;
+    let _ = write_answer(out, error.into(), &script, false, false, Duration::ZERO).await;
     Ending::Close
 }

@@ -1,0 +1,219 @@
+//! Pump: one direction of a session. Bytes go on as they were read; only where frames end is
+//! watched, and the answers to the relay's own pings are taken out.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::time::Instant;
+
+use super::frame::{Close, Control, Opcode, Sender, Violation};
+use super::leg::{Leg, WriteEnd};
+use super::scan::{Scanner, Then};
+use super::watchdog::{Side, Watchdog};
+
+/// Why a direction moves no more.
+#[derive(Debug)]
+pub(super) enum PumpEnd {
+    /// A close frame went through.
+    Closed,
+    /// All messages that had begun went through, as was asked.
+    Halted,
+    /// The source closed its connection without a word.
+    Eof,
+    /// The source's connection broke.
+    Unreadable(std::io::Error),
+    /// The source sent something that is no WebSocket.
+    Violation(Violation),
+    /// The destination takes no more.
+    Unwritable(WriteEnd),
+}
+
+/// Moves what one side sends to the other.
+pub(super) struct Pump {
+    source: Side,
+    scanner: Scanner,
+    /// What may go, counted from the start of the source's input; how much of it ends with a frame,
+    /// and with a message.
+    ready: usize,
+    frame_end: usize,
+    message_end: usize,
+    /// Whether what has gone ends with a frame, and with a message.
+    is_at_frame_end: bool,
+    is_at_message_end: bool,
+    close: Option<Close>,
+    is_halting: bool,
+    has_ended: bool,
+}
+
+impl Pump {
+    /// A direction at its start, from this side. `max_message`: in bytes of payload.
+    pub(super) fn new(source: Side, max_message: u64) -> Pump {
+        let sender = match source {
+            Side::Client => Sender::Client,
+            Side::Upstream => Sender::Server,
+        };
+        Pump {
+            source,
+            scanner: Scanner::new(sender, max_message),
+            ready: 0,
+            frame_end: 0,
+            message_end: 0,
+            is_at_frame_end: true,
+            is_at_message_end: true,
+            close: None,
+            is_halting: false,
+            has_ended: false,
+        }
+    }
+
+    /// Messages and bytes of their payload that came.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.scanner.messages(), self.scanner.bytes())
+    }
+
+    /// What the source's close frame said.
+    pub(super) fn close(&self) -> Option<&Close> {
+        self.close.as_ref()
+    }
+
+    /// Whether a frame of the relay's own may follow what has gone.
+    pub(super) fn is_at_frame_end(&self) -> bool {
+        self.is_at_frame_end
+    }
+
+    /// Whether a message of the relay's own may follow what has gone.
+    pub(super) fn is_at_message_end(&self) -> bool {
+        self.is_at_message_end
+    }
+
+    /// Whether the source is not read, because what it sent has yet to go on.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.ready > 0
+    }
+
+    /// Stops at the end of the message at hand.
+    pub(super) fn halt(&mut self) {
+        self.is_halting = true;
+    }
+
+    /// Moves what can be moved now; ready once, when there is no more to move.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+    ) -> Poll<PumpEnd> {
+        if self.has_ended {
+            return Poll::Pending;
+        }
+        let end = ready!(self.poll_move(cx, from, to, dog));
+        self.has_ended = true;
+        Poll::Ready(end)
+    }
+
+    fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+    ) -> Poll<PumpEnd> {
+        loop {
+            if let Err(end) = ready!(self.poll_write(cx, from, to, dog)) {
+                return Poll::Ready(PumpEnd::Unwritable(end));
+            }
+            if self.close.is_some() {
+                return Poll::Ready(PumpEnd::Closed);
+            }
+            if self.is_halting && self.is_at_message_end {
+                return Poll::Ready(PumpEnd::Halted);
+            }
+            match self.look(from, dog) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(violation) => return Poll::Ready(PumpEnd::Violation(violation)),
+            }
+            match ready!(from.link.poll_fill(cx)) {
+                Ok(true) => dog.heard(self.source, Instant::now()),
+                Ok(false) => return Poll::Ready(PumpEnd::Eof),
+                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
+            }
+        }
+    }
+
+    /// Writes what is ready, and at its frame ends what the relay itself has to say.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+    ) -> Poll<Result<(), WriteEnd>> {
+        loop {
+            if to.has_own() && self.is_at_frame_end {
+                ready!(to.poll_own(cx))?;
+                dog.pinged(self.source.other(), Instant::now());
+            }
+            if self.is_halting && self.is_at_message_end {
+                return Poll::Ready(Ok(()));
+            }
+            let length = if self.is_halting && self.message_end > 0 {
+                self.message_end
+            } else if to.has_own() && self.frame_end > 0 {
+                self.frame_end
+            } else {
+                self.ready
+            };
+            if length == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let written = ready!(to.poll_pass(cx, &mut from.link, length))?;
+            self.is_at_message_end = written == self.message_end;
+            self.is_at_frame_end = self.is_at_message_end || written == self.frame_end;
+            self.ready -= written;
+            self.frame_end = self.frame_end.saturating_sub(written);
+            self.message_end = self.message_end.saturating_sub(written);
+        }
+    }
+
+    /// Looks at what was read; whether any of it may go on, or was taken out.
+    fn look(&mut self, from: &mut Leg, dog: &mut Watchdog) -> Result<bool, Violation> {
+        let input = &mut from.link.input;
+        let scan = self.scanner.scan(input);
+        if scan.data > 0 {
+            dog.message(self.source);
+            self.ready = scan.data;
+            self.frame_end = scan.frame_end;
+            self.message_end = scan.message_end;
+            return Ok(true);
+        }
+        match scan.then {
+            Then::More => Ok(false),
+            Then::Violation(violation) => Err(violation),
+            Then::Control(control) => {
+                if self.is_own_pong(&control, input) {
+                    input.advance(control.length);
+                    return Ok(true);
+                }
+                if control.opcode == Opcode::Close {
+                    self.close = Some(Close::read(&control.payload(input))?);
+                }
+                self.ready = control.length;
+                self.frame_end = control.length;
+                self.message_end = if self.scanner.is_between_messages() {
+                    control.length
+                } else {
+                    0
+                };
+                Ok(true)
+            }
+        }
+    }
+
+    fn is_own_pong(&self, control: &Control, input: &[u8]) -> bool {
+        control.opcode == Opcode::Pong
+            && control.length > super::TAG.len()
+            && super::is_tagged(&control.payload(input))
+    }
+}

@@ -1,0 +1,160 @@
+//! Pure: where frames and messages end in borrowed bytes. Payloads are neither unmasked nor copied.
+
+use super::frame::{Control, Head, Opcode, Sender, Violation, protocol};
+
+/// What stands at the start of the scanned bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scan {
+    /// So many bytes are data frames, or parts of one, and may go on.
+    pub(crate) data: usize,
+    /// How many of them end with a frame, and with a message.
+    pub(crate) frame_end: usize,
+    pub(crate) message_end: usize,
+    /// What comes behind them.
+    pub(crate) then: Then,
+}
+
+/// What comes behind data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Not yet enough to tell.
+    More,
+    /// A control frame.
+    Control(Control),
+    /// Something that is no frame.
+    Violation(Violation),
+}
+
+/// Walks over the frames of one direction. Each call takes the bytes behind those that the call
+/// before called data, or behind its control frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner {
+    sender: Sender,
+    /// The largest message, in bytes of payload.
+    max_message: u64,
+    /// Payload of the frame at hand that has yet to come.
+    left: u64,
+    is_final: bool,
+    is_in_frame: bool,
+    /// Payload of the message at hand so far announced, while it has not ended.
+    message: Option<u64>,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Scanner {
+    /// A direction at its start.
+    pub(crate) fn new(sender: Sender, max_message: u64) -> Scanner {
+        Scanner {
+            sender,
+            max_message,
+            left: 0,
+            is_final: true,
+            is_in_frame: false,
+            message: None,
+            messages: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whole messages so far.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Payload bytes of messages so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether all data so far ends with a message.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        !self.is_in_frame && self.message.is_none()
+    }
+
+    /// Finds what may go on.
+    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scan {
+        let mut scan = Scan {
+            data: 0,
+            frame_end: 0,
+            message_end: 0,
+            then: Then::More,
+        };
+        loop {
+            if self.is_in_frame {
+                scan.data += self.pass(bytes.len() - scan.data);
+                if self.left > 0 {
+                    return scan;
+                }
+                self.end_frame();
+                scan.frame_end = scan.data;
+                if self.message.is_none() {
+                    scan.message_end = scan.data;
+                }
+            }
+            let rest = &bytes[scan.data..];
+            match Head::read(rest, self.sender, false) {
+                Ok(None) => return scan,
+                Ok(Some(head)) if head.opcode.is_control() => {
+                    scan.then = Control::read(&head, rest).map_or(Then::More, Then::Control);
+                    return scan;
+                }
+                Ok(Some(head)) => match self.begin_frame(&head) {
+                    Ok(()) => scan.data += head.length,
+                    Err(violation) => {
+                        scan.then = Then::Violation(violation);
+                        return scan;
+                    }
+                },
+                Err(violation) => {
+                    scan.then = Then::Violation(violation);
+                    return scan;
+                }
+            }
+        }
+    }
+
+    fn begin_frame(&mut self, head: &Head) -> Result<(), Violation> {
+        let before = match (head.opcode, self.message) {
+            (Opcode::Continuation, Some(length)) => length,
+            (Opcode::Continuation, None) => {
+                return Err(protocol("a continuation has nothing to continue"));
+            }
+            (_, None) => 0,
+            (_, Some(_)) => return Err(protocol("a message begins within another")),
+        };
+        let length = before.saturating_add(head.payload);
+        if length > self.max_message {
+            return Err(Violation {
+                code: 1009,
+                why: "a message is too large",
+            });
+        }
+        self.message = Some(length);
+        self.left = head.payload;
+        self.is_final = head.is_final;
+        self.is_in_frame = true;
+        Ok(())
+    }
+
+    /// Takes payload off the frame at hand; how much.
+    fn pass(&mut self, available: usize) -> usize {
+        let available = available as u64;
+        let passed = self.left.min(available);
+        self.left -= passed;
+        self.bytes += passed;
+        usize::try_from(passed).unwrap_or(usize::MAX)
+    }
+
+    fn end_frame(&mut self) {
+        self.is_in_frame = false;
+        if self.is_final {
+            self.message = None;
+            self.messages += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,292 @@
+//! Session: one client's WebSocket and its upstream's, from the 101 to the last close.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::ending::{Codes, Ending, Words};
+use super::farewell::LAST_WORDS;
+use super::frame::{Opcode, Sender};
+use super::leg::{Leg, WriteEnd};
+use super::open::Rules;
+use super::pump::{Pump, PumpEnd};
+use super::watchdog::{Patience, Side, Verdict, Watchdog};
+use crate::admission::Departure;
+use crate::relay::exchange::Exchange;
+use crate::telemetry::Talk;
+use crate::wire::Link;
+
+/// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// An open session, before its first byte.
+pub struct Session {
+    pub(super) exchange: Exchange,
+    pub(super) upstream: Link,
+    pub(super) rules: Arc<Rules>,
+    pub(super) codes: Codes,
+    /// What the query names.
+    pub(super) model: Option<String>,
+    /// Whether it ends when nobody says anything.
+    pub(super) may_be_inactive: bool,
+}
+
+impl Session {
+    /// Moves frames to the end. `head` is the 101, which the client has yet to get.
+    pub async fn run(self, client: Link, head: Vec<u8>) {
+        let Session {
+            mut exchange,
+            upstream,
+            rules,
+            codes,
+            model,
+            may_be_inactive,
+        } = self;
+        let mut relaying = Relaying::new(client, upstream, &rules, may_be_inactive);
+        relaying.client.begin(head);
+        relaying.departure = Some(exchange.departure());
+        drop(rules);
+        let ending = poll_fn(|cx| relaying.poll(cx, &exchange)).await;
+        let talk = relaying.talk(&ending, codes, model);
+        exchange.talked(ending.outcome(), ending.cause(), talk);
+        relaying.end(&ending, codes).await;
+    }
+}
+
+/// Both directions, and what bounds them.
+struct Relaying {
+    client: Leg,
+    upstream: Leg,
+    up: Pump,
+    down: Pump,
+    dog: Watchdog,
+    timer: Pin<Box<Sleep>>,
+    /// Tells when the relay shuts down.
+    departure: Option<Departure>,
+    /// When the session has to leave, once it does.
+    leave: Option<Instant>,
+    /// When a close frame must have been answered.
+    close_by: Option<Instant>,
+    has_halted: bool,
+    /// Messages that are counted already.
+    counted: u64,
+}
+
+impl Relaying {
+    fn new(client: Link, upstream: Link, rules: &Rules, may_be_inactive: bool) -> Relaying {
+        let now = Instant::now();
+        let patience = Patience {
+            heartbeat: rules.heartbeat,
+            inactivity: rules.inactivity.filter(|_| may_be_inactive),
+            session: rules.session,
+        };
+        Relaying {
+            client: Leg::new(client, Sender::Server, rules.client_stall),
+            upstream: Leg::new(upstream, Sender::Client, rules.upstream_stall),
+            up: Pump::new(Side::Client, rules.max_message),
+            down: Pump::new(Side::Upstream, rules.max_message),
+            dog: Watchdog::new(patience, now),
+            timer: Box::pin(tokio::time::sleep_until(now)),
+            departure: None,
+            leave: None,
+            close_by: None,
+            has_halted: false,
+            counted: 0,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
+        loop {
+            let up = self
+                .up
+                .poll(cx, &mut self.client, &mut self.upstream, &mut self.dog);
+            let down = self
+                .down
+                .poll(cx, &mut self.upstream, &mut self.client, &mut self.dog);
+            self.count(exchange);
+            let mut has_moved = false;
+            for (side, polled) in [(Side::Client, up), (Side::Upstream, down)] {
+                if let Poll::Ready(end) = polled {
+                    if let Some(ending) = self.pump_ended(side, end) {
+                        return Poll::Ready(ending);
+                    }
+                    has_moved = true;
+                }
+            }
+            self.poll_departure(cx);
+            match self.poll_timer(cx) {
+                Poll::Ready(Some(ending)) => return Poll::Ready(ending),
+                Poll::Ready(None) => has_moved = true,
+                Poll::Pending => {}
+            }
+            if !has_moved {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn count(&mut self, exchange: &Exchange) {
+        let messages = self.up.counts().0 + self.down.counts().0;
+        if messages > self.counted {
+            exchange.relayed(messages - self.counted);
+            self.counted = messages;
+        }
+    }
+
+    /// What it means for the session that a direction from this side moves no more.
+    fn pump_ended(&mut self, side: Side, end: PumpEnd) -> Option<Ending> {
+        let is_closing = self.up.close().is_some() || self.down.close().is_some();
+        let other = side.other();
+        Some(match end {
+            PumpEnd::Closed if self.up.close().is_some() && self.down.close().is_some() => {
+                Ending::Closed
+            }
+            PumpEnd::Closed => {
+                let by = Instant::now() + CLOSE_WAIT;
+                self.close_by = Some(by);
+                self.timer.as_mut().reset(by);
+                return None;
+            }
+            PumpEnd::Halted if self.has_halted => Ending::Drained,
+            PumpEnd::Halted => {
+                self.has_halted = true;
+                return None;
+            }
+            PumpEnd::Violation(violation) => Ending::Violated(side, violation),
+            _ if is_closing => Ending::Closed,
+            PumpEnd::Eof => Ending::Gone(side),
+            PumpEnd::Unreadable(error) => Ending::Broken(side, error),
+            PumpEnd::Unwritable(WriteEnd::Broken(error)) => Ending::Broken(other, error),
+            PumpEnd::Unwritable(WriteEnd::Stalled) => Ending::Stalled(other),
+        })
+    }
+
+    /// Learns when to leave once the relay shuts down.
+    fn poll_departure(&mut self, cx: &mut Context<'_>) {
+        if let Some(departure) = &mut self.departure
+            && let Poll::Ready(at) = departure.poll(cx)
+        {
+            self.departure = None;
+            self.leave = Some(at);
+            let due = at.min(self.timer.deadline());
+            self.timer.as_mut().reset(due);
+        }
+    }
+
+    /// Ready without an ending when there is something new to move.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        // Set for the earliest of all; mostly something is heard before, and it is moved then.
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if let Some(by) = self.close_by {
+                if by <= now {
+                    return Poll::Ready(Some(Ending::Closed));
+                }
+                self.timer.as_mut().reset(by);
+                continue;
+            }
+            if self.leave.is_some_and(|at| at <= now) {
+                self.leave = None;
+                self.up.halt();
+                self.down.halt();
+                self.timer.as_mut().reset(now);
+                return Poll::Ready(None);
+            }
+            for (side, is_blocked) in [
+                (Side::Client, self.up.is_blocked()),
+                (Side::Upstream, self.down.is_blocked()),
+            ] {
+                if is_blocked {
+                    if self.leg(side).link.is_closed() {
+                        return Poll::Ready(Some(Ending::Gone(side)));
+                    }
+                    self.dog.heard(side, now);
+                }
+            }
+            let due = match self.dog.judge(now) {
+                Verdict::Ping(side) => {
+                    self.leg(side).say(Opcode::Ping, super::ping_payload());
+                    self.timer.as_mut().reset(now);
+                    return Poll::Ready(None);
+                }
+                Verdict::Gone(side) => return Poll::Ready(Some(Ending::Silent(side))),
+                Verdict::Inactive => return Poll::Ready(Some(Ending::Inactive)),
+                Verdict::Over => return Poll::Ready(Some(Ending::Over)),
+                Verdict::Wait(due) => due,
+                // Looks again for a ping that had to wait for its turn.
+                Verdict::Rest => now + CLOSE_WAIT,
+            };
+            let due = self.leave.map_or(due, |at| at.min(due));
+            self.timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+
+    fn leg(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+
+    /// What went over it.
+    fn talk(&self, ending: &Ending, codes: Codes, model: Option<String>) -> Talk {
+        let (messages_up, bytes_up) = self.up.counts();
+        let (messages_down, bytes_down) = self.down.counts();
+        let told = |words: Option<Words>| words.map(|words| words.code);
+        Talk {
+            model,
+            messages_up,
+            messages_down,
+            bytes_up,
+            bytes_down,
+            client_close: close_code(&self.up, told(ending.to_client(codes))),
+            upstream_close: close_code(&self.down, told(ending.to_upstream())),
+        }
+    }
+
+    /// Tells both sides, as far as they can be told.
+    async fn end(mut self, ending: &Ending, codes: Codes) {
+        let to_client = ending.to_client(codes);
+        let to_upstream = ending.to_upstream();
+        if let Some(words) = &to_upstream
+            && self.up.is_at_frame_end()
+        {
+            self.upstream.tell(words, false);
+        }
+        match &to_client {
+            Some(words) if self.down.is_at_frame_end() => {
+                self.client.tell(words, self.down.is_at_message_end());
+            }
+            None if matches!(ending, Ending::Closed) => {}
+            // In mid-frame only a reset shows that it was cut.
+            _ => self.client.link.reset_on_close(),
+        }
+        let Relaying {
+            mut client,
+            mut upstream,
+            ..
+        } = self;
+        let to_both = async {
+            tokio::join!(upstream.finish(), async {
+                if to_client.is_some() || matches!(ending, Ending::Closed) {
+                    client.finish().await;
+                }
+            });
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, to_both).await;
+    }
+}
+
+/// What the side said that this direction comes from, else what it was told.
+fn close_code(pump: &Pump, told: Option<u16>) -> Option<u16> {
+    match pump.close() {
+        // RFC 6455 section 7.1.5: a close frame without a code counts as 1005.
+        Some(close) => Some(close.code.unwrap_or(1005)),
+        None => told,
+    }
+}

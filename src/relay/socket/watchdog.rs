@@ -1,0 +1,259 @@
+//! Pure: when a session's silence asks for a ping, and when it has lasted too long. Reads no
+//! clock; every call is told the time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// One side of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Upstream,
+}
+
+/// How much silence is allowed; `None` for any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Of one side, before it is pinged, and again before it is given up.
+    pub(super) heartbeat: Option<Duration>,
+    /// Of both sides, without a message.
+    pub(super) inactivity: Option<Duration>,
+    /// Of the whole session, however busy.
+    pub(super) session: Option<Duration>,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing before then.
+    Wait(Instant),
+    /// Nothing at all.
+    Rest,
+    /// Ask this side whether it is there, and say when the question has left.
+    Ping(Side),
+    /// This side did not answer.
+    Gone(Side),
+    /// Nobody has said anything for too long.
+    Inactive,
+    /// It has lasted long enough.
+    Over,
+}
+
+/// What is known of one side.
+#[derive(Clone, Copy, Debug)]
+struct Pulse {
+    heard: Instant,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    No,
+    /// A ping waits for its turn to be written.
+    Soon,
+    /// A ping has left.
+    At(Instant),
+}
+
+/// Watches over one session.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    patience: Patience,
+    start: Instant,
+    message: Instant,
+    client: Pulse,
+    upstream: Pulse,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        }
+    }
+}
+
+impl Watchdog {
+    pub(super) fn new(patience: Patience, now: Instant) -> Watchdog {
+        let pulse = Pulse {
+            heard: now,
+            asked: Asked::No,
+        };
+        Watchdog {
+            patience,
+            start: now,
+            message: now,
+            client: pulse,
+            upstream: pulse,
+        }
+    }
+
+    /// Bytes came from this side, or nobody listens to it for the moment.
+    pub(super) fn heard(&mut self, side: Side, now: Instant) {
+        *self.pulse(side) = Pulse {
+            heard: now,
+            asked: Asked::No,
+        };
+    }
+
+    /// What was heard last from this side belongs to a message.
+    pub(super) fn message(&mut self, side: Side) {
+        self.message = self.pulse(side).heard;
+    }
+
+    /// The ping that was asked for has left.
+    pub(super) fn pinged(&mut self, side: Side, now: Instant) {
+        let pulse = self.pulse(side);
+        if pulse.asked == Asked::Soon {
+            pulse.asked = Asked::At(now);
+        }
+    }
+
+    /// What to do at this time.
+    pub(super) fn judge(&mut self, now: Instant) -> Verdict {
+        let mut next = None;
+        for (limit, since, verdict) in [
+            (self.patience.session, self.start, Verdict::Over),
+            (self.patience.inactivity, self.message, Verdict::Inactive),
+        ] {
+            let Some(limit) = limit else { continue };
+            let due = since + limit;
+            if due <= now {
+                return verdict;
+            }
+            next = earlier(next, due);
+        }
+        let Some(heartbeat) = self.patience.heartbeat else {
+            return wait(next);
+        };
+        for side in [Side::Client, Side::Upstream] {
+            let pulse = self.pulse(side);
+            let (due, verdict) = match pulse.asked {
+                Asked::No => (pulse.heard + heartbeat, Verdict::Ping(side)),
+                Asked::Soon => continue,
+                Asked::At(asked) => (asked + heartbeat, Verdict::Gone(side)),
+            };
+            if due <= now {
+                if verdict == Verdict::Ping(side) {
+                    pulse.asked = Asked::Soon;
+                }
+                return verdict;
+            }
+            next = earlier(next, due);
+        }
+        wait(next)
+    }
+
+    fn pulse(&mut self, side: Side) -> &mut Pulse {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+fn wait(next: Option<Instant>) -> Verdict {
+    next.map_or(Verdict::Rest, Verdict::Wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BEAT: Duration = Duration::from_secs(30);
+
+    fn watchdog(heartbeat: bool, inactivity: Option<Duration>) -> (Watchdog, Instant) {
+        let patience = Patience {
+            heartbeat: heartbeat.then_some(BEAT),
+            inactivity,
+            session: None,
+        };
+        let now = Instant::now();
+        (Watchdog::new(patience, now), now)
+    }
+
+    #[test]
+    fn a_silent_side_is_asked_once_and_given_up_one_heartbeat_after_the_question_left() {
+        let (mut dog, start) = watchdog(true, None);
+        assert_eq!(dog.judge(start), Verdict::Wait(start + BEAT));
+        dog.heard(Side::Upstream, start + 29 * SECOND);
+        let asked = start + BEAT;
+        assert_eq!(dog.judge(asked), Verdict::Ping(Side::Client));
+        // While the ping waits for its turn the side is not blamed.
+        assert_eq!(
+            dog.judge(asked + 10 * SECOND),
+            Verdict::Wait(start + 59 * SECOND)
+        );
+        dog.pinged(Side::Client, asked + 10 * SECOND);
+        dog.heard(Side::Upstream, asked + 20 * SECOND);
+        assert_eq!(
+            dog.judge(asked + 39 * SECOND),
+            Verdict::Wait(asked + 40 * SECOND)
+        );
+        assert_eq!(dog.judge(asked + 40 * SECOND), Verdict::Gone(Side::Client));
+    }
+
+    #[test]
+    fn any_byte_answers_a_ping() {
+        let (mut dog, start) = watchdog(true, None);
+        dog.heard(Side::Upstream, start + BEAT);
+        assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Client));
+        dog.pinged(Side::Client, start + BEAT);
+        dog.heard(Side::Client, start + 31 * SECOND);
+        dog.heard(Side::Upstream, start + 40 * SECOND);
+        assert_eq!(
+            dog.judge(start + 60 * SECOND),
+            Verdict::Wait(start + 61 * SECOND)
+        );
+    }
+
+    #[test]
+    fn both_sides_are_asked_when_both_are_silent() {
+        let (mut dog, start) = watchdog(true, None);
+        assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Client));
+        assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Upstream));
+        assert_eq!(dog.judge(start + BEAT), Verdict::Rest);
+    }
+
+    #[test]
+    fn pings_and_pongs_are_no_activity() {
+        let (mut dog, start) = watchdog(true, Some(300 * SECOND));
+        for beat in 1..10 {
+            let now = start + beat * 29 * SECOND;
+            dog.heard(Side::Client, now);
+            dog.heard(Side::Upstream, now);
+        }
+        assert_eq!(dog.judge(start + 300 * SECOND), Verdict::Inactive);
+        dog.heard(Side::Client, start + 200 * SECOND);
+        dog.message(Side::Client);
+        dog.heard(Side::Client, start + 300 * SECOND);
+        dog.heard(Side::Upstream, start + 300 * SECOND);
+        assert_eq!(
+            dog.judge(start + 300 * SECOND),
+            Verdict::Wait(start + 330 * SECOND)
+        );
+    }
+
+    #[test]
+    fn without_limits_there_is_nothing_to_wait_for() {
+        let (mut dog, start) = watchdog(false, None);
+        assert_eq!(dog.judge(start + 1_000_000 * SECOND), Verdict::Rest);
+    }
+
+    #[test]
+    fn a_session_ends_at_its_limit_however_busy_it_is() {
+        let (mut dog, start) = watchdog(true, None);
+        dog.patience.session = Some(3900 * SECOND);
+        let end = start + 3900 * SECOND;
+        dog.heard(Side::Client, end);
+        dog.message(Side::Client);
+        assert_eq!(dog.judge(end), Verdict::Over);
+    }
+}

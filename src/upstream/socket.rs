@@ -1,0 +1,101 @@
+//! A WebSocket to the upstream: the handshake of its client side (RFC 6455 section 4.1), on a
+//! connection of its own.
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use super::body::{RequestBody, Sent};
+use super::reply::Exchange;
+use super::{Credential, Fault, Outgoing, Reply, Upstream, headers};
+use crate::fields;
+use crate::wire::{Link, ResponseHead};
+
+/// A request for a socket.
+pub struct SocketRequest<'a> {
+    /// Path and query, from `/v1/` on.
+    pub target: &'a [u8],
+    /// The client's headers; what must not travel is removed here.
+    pub headers: HeaderMap,
+    /// Whose credential.
+    pub credential: Credential<'a>,
+    /// Whether the caller may name an organization and a project.
+    pub may_name_organization: bool,
+    /// A new `Sec-WebSocket-Key`, and the answer to it.
+    pub key: HeaderValue,
+    /// What proves that the upstream understood.
+    pub accept: HeaderValue,
+    /// The subprotocol to offer.
+    pub protocol: Option<&'static str>,
+}
+
+/// What the upstream answers.
+pub enum SocketAnswer {
+    /// It is a socket. The headers are what the client may see beside the handshake.
+    Switched(Link, HeaderMap),
+    /// It is none.
+    Refused(Reply),
+}
+
+impl Upstream {
+    /// Dials, and asks for a socket.
+    pub async fn open(&self, request: SocketRequest<'_>) -> Result<SocketAnswer, Fault> {
+        let endpoint = self.endpoint_of_sockets(request.target);
+        let mut headers = request.headers;
+        headers::strip_socket_request(&mut headers);
+        let outgoing = Outgoing {
+            method: Method::GET,
+            target: request.target,
+            headers,
+            credential: request.credential,
+            may_name_organization: request.may_name_organization,
+            body: RequestBody::whole(bytes::Bytes::new(), Sent::default()),
+        };
+        let upgrade = [
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            ),
+            (header::SEC_WEBSOCKET_KEY, request.key),
+        ];
+        let protocol = request.protocol.map(HeaderValue::from_static);
+        let protocol = protocol.map(|value| (header::SEC_WEBSOCKET_PROTOCOL, value));
+        let upload = self.prepare(endpoint, outgoing, upgrade.into_iter().chain(protocol));
+        let lease = endpoint.pool.lease_new().await?;
+        let mut exchange = Exchange::new(lease, upload, self.read_timeout).switching();
+        let mut head = exchange.head(&Method::GET).await?;
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(SocketAnswer::Refused(self.reply(endpoint, exchange, head)));
+        }
+        check(&head, &request.accept, request.protocol)
+            .map_err(|why| Fault::Broken(format!("its answer to the WebSocket handshake {why}")))?;
+        headers::strip_response(&mut head.headers);
+        headers::strip_socket_answer(&mut head.headers);
+        Ok(SocketAnswer::Switched(exchange.into_link(), head.headers))
+    }
+}
+
+/// RFC 6455 section 4.1, what a client must check.
+fn check(
+    head: &ResponseHead,
+    accept: &HeaderValue,
+    protocol: Option<&'static str>,
+) -> Result<(), &'static str> {
+    let headers = &head.headers;
+    if !fields::lists(headers, &header::UPGRADE, "websocket")
+        || !fields::lists(headers, &header::CONNECTION, "upgrade")
+    {
+        return Err("does not name the protocol");
+    }
+    if headers.get(header::SEC_WEBSOCKET_ACCEPT) != Some(accept) {
+        return Err("does not fit the key");
+    }
+    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        return Err("chooses an extension that was not offered");
+    }
+    let chosen = headers.get(header::SEC_WEBSOCKET_PROTOCOL);
+    if chosen.is_some_and(|chosen| protocol.is_none_or(|offered| chosen != offered)) {
+        return Err("chooses a subprotocol that was not offered");
+    }
+    Ok(())
+}

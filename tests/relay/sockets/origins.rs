@@ -1,0 +1,1 @@
+//! Origins B and D: their documented environments and their clients' calls.
