@@ -1,5 +1,10 @@
 //! The movers: one entry for each way of carrying an exchange. Each takes its Permit by value.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the mover of sockets calls it")
+)]
+pub(crate) mod beta;
 mod body;
 mod events;
 mod exchange;
