@@ -1,6 +1,8 @@
 //! Accounts: what people, their clients, admins and attackers see, on SQLite and on Postgres.
 
 mod access;
+mod admin;
+mod chat;
 mod refresh;
 mod routes;
 
