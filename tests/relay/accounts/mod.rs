@@ -3,6 +3,9 @@
 mod access;
 mod admin;
 mod chat;
+mod forged;
+mod guessing;
+mod old_users;
 mod refresh;
 mod routes;
 
