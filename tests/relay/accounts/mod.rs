@@ -3,9 +3,12 @@
 mod access;
 mod admin;
 mod chat;
+mod durability;
 mod forged;
 mod guessing;
+mod injection;
 mod old_users;
+mod outage;
 mod refresh;
 mod routes;
 

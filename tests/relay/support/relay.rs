@@ -68,6 +68,11 @@ impl Relay {
         Relay::launch(folder(), &["prlimit", &limit], variables).await
     }
 
+    /// Starts one by way of another program.
+    pub async fn start_under(wrapper: &[&str], variables: &[(&str, &str)]) -> Relay {
+        Relay::launch(folder(), wrapper, variables).await
+    }
+
     async fn start_in(folder: PathBuf, variables: &[(&str, &str)]) -> Relay {
         Relay::launch(folder, &[], variables).await
     }
