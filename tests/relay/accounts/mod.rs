@@ -7,8 +7,11 @@ mod durability;
 mod forged;
 mod guessing;
 mod injection;
+mod matrix;
 mod old_users;
+mod origin;
 mod outage;
+mod pages;
 mod refresh;
 mod routes;
 

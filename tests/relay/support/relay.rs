@@ -114,6 +114,11 @@ impl Relay {
         SocketAddr::from(([127, 0, 0, 1], self.address.port()))
     }
 
+    /// Where it was started.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("running")
