@@ -36,16 +36,7 @@ impl Draft {
                 tls_cert: None,
                 tls_key: None,
                 trusted_proxies: TrustedProxies(Vec::new()),
-                limits: Limits {
-                    header_timeout: Duration::ZERO,
-                    keep_alive_timeout: Duration::ZERO,
-                    body_timeout: Duration::ZERO,
-                    write_timeout: Duration::ZERO,
-                    max_body_bytes: None,
-                    max_connections: None,
-                    max_connections_per_ip: None,
-                    memory: MemoryBudget::Off,
-                },
+                limits: Limits::blank(),
             },
             access: Access {
                 relay_token: None,
@@ -69,14 +60,7 @@ impl Draft {
                     no: None,
                 },
             },
-            realtime: Realtime {
-                model: String::new(),
-                max_sessions: 0,
-                heartbeat: Duration::ZERO,
-                inactivity: Duration::ZERO,
-                session: Duration::ZERO,
-                max_message_bytes: 0,
-            },
+            realtime: Realtime::blank(),
             sse_keepalive: Duration::ZERO,
             log: Log {
                 level: Level::INFO,
@@ -121,6 +105,34 @@ impl Draft {
         let files = &mut self.config.upstream.ca_files;
         if !files.contains(&path) {
             files.push(path);
+        }
+    }
+}
+
+impl Realtime {
+    fn blank() -> Self {
+        Self {
+            model: String::new(),
+            max_sessions: 0,
+            heartbeat: Duration::ZERO,
+            inactivity: Duration::ZERO,
+            session: Duration::ZERO,
+            max_message_bytes: 0,
+        }
+    }
+}
+
+impl Limits {
+    fn blank() -> Self {
+        Self {
+            header_timeout: Duration::ZERO,
+            keep_alive_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_body_bytes: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            memory: MemoryBudget::Off,
         }
     }
 }

@@ -166,7 +166,7 @@ impl Edge {
         };
         match opened {
             Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
-            Ok(Opened::Refused(response)) => Ok(response.map(Body::Relayed)),
+            Ok(Opened::Refused(response)) => Ok((*response).map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))

@@ -91,7 +91,7 @@ pub enum Opened {
     /// Switched.
     Socket(Response<Socket>),
     /// Refused by the upstream, in its own words.
-    Refused(Response<RelayedBody>),
+    Refused(Box<Response<RelayedBody>>),
 }
 
 impl Relay {
@@ -137,14 +137,14 @@ impl Relay {
                 let socket = Socket::Session(Box::new(session));
                 Ok(Opened::Socket(response.map(|()| socket)))
             }
-            Ok(SocketAnswer::Refused(mut reply)) => {
+            Ok(SocketAnswer::Refused(reply)) => {
+                let mut reply = *reply;
                 exchange.answered(reply.status(), reply.headers_mut());
                 if client.is_page() {
                     return Ok(explain(reply, exchange, client, &path).await);
                 }
-                Ok(Opened::Refused(
-                    reply.map(|body| RelayedBody::new(body, exchange, None)),
-                ))
+                let answer = reply.map(|body| RelayedBody::new(body, exchange, None));
+                Ok(Opened::Refused(Box::new(answer)))
             }
             Err(fault) => Err(exchange.faulted(&fault)),
         }
