@@ -32,7 +32,7 @@ pub fn build(config: &Config) -> Result<Server> {
     );
     let relay = Relay::new(
         upstream,
-        config.realtime.model.clone(),
+        &config.realtime,
         config.sse_keepalive,
         rules(config),
     );
@@ -57,6 +57,8 @@ fn rules(config: &Config) -> Rules {
     Rules {
         conversation: Arc::new(conversation),
         other: Arc::new(other),
+        beta: realtime.beta,
+        compression: realtime.compression,
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,

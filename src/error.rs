@@ -33,6 +33,8 @@ pub enum Kind {
     HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
+    /// The retired Realtime beta, where it is not translated.
+    BetaDisabled,
     /// A version of WebSocket other than 13.
     SocketVersion,
     /// As many sessions run as may.
@@ -85,9 +87,10 @@ impl Kind {
     /// The HTTP status of this kind.
     pub fn status(self) -> StatusCode {
         match self {
-            Kind::Malformed | Kind::UpgradeNotSupported | Kind::InvalidOffer => {
-                StatusCode::BAD_REQUEST
-            }
+            Kind::Malformed
+            | Kind::UpgradeNotSupported
+            | Kind::BetaDisabled
+            | Kind::InvalidOffer => StatusCode::BAD_REQUEST,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::SocketVersion => StatusCode::UPGRADE_REQUIRED,
             Kind::NotFound => StatusCode::NOT_FOUND,
@@ -126,6 +129,8 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
+            // OpenAI's own code (wire.md 5.3).
+            Kind::BetaDisabled => "beta_api_shape_disabled",
             Kind::SocketVersion => "websocket_version",
             Kind::CapacityReached => "capacity_reached",
             Kind::SessionInactive => "session_inactive",

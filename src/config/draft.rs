@@ -10,8 +10,8 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::{
-    Access, BaseUrl, Config, Environment, Limits, Log, LogFormat, MemoryBudget, Origins, Proxy,
-    Realtime, Server, TrustedProxies, Upstream, value,
+    Access, BaseUrl, Beta, Config, Environment, Limits, Log, LogFormat, MemoryBudget, Origins,
+    Proxy, Realtime, Server, TrustedProxies, Upstream, value,
 };
 
 /// The configuration while it is being read.
@@ -113,6 +113,9 @@ impl Realtime {
     fn blank() -> Self {
         Self {
             model: String::new(),
+            beta: Beta::Refuse,
+            aliases: Vec::new(),
+            compression: false,
             max_sessions: 0,
             heartbeat: Duration::ZERO,
             inactivity: Duration::ZERO,

@@ -17,7 +17,6 @@ const FOREIGN: &[&str] = &[
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
-    "MODEL_ALIASES",
     "OPENAI_ADMIN_KEY",
     "OPENAI_API_BASE",
     "OPENAI_API_TYPE",
@@ -32,14 +31,12 @@ const FOREIGN: &[&str] = &[
     "OPENAI_WEBHOOK_SECRET",
     "RATE_LIMIT_REQUESTS",
     "RATE_LIMIT_WINDOW",
-    "REALTIME_BETA",
     "REDIS_URL",
     "REGISTRATION",
     "RSYNC_PROXY",
     "SECRET_KEY",
     "SSL_CERT_DIR",
     "TOKEN_KEY",
-    "WS_COMPRESSION",
 ];
 
 /// One sentence for each of the given names that is probably a misspelt known one.

@@ -7,17 +7,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Response, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 
+use super::deflate;
 use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
+use super::interpreter::Interpreter;
+use super::messages::MessagePump;
+use super::pump::Pump;
 use super::session::{Running, Session};
 use super::watchdog::Patience;
 use crate::admission::Permit;
-use crate::error::Refusal;
+use crate::config::Beta;
+use crate::error::{Kind as Reason, Refusal};
 use crate::relay::Relay;
+use crate::relay::beta::{Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
@@ -25,6 +31,8 @@ use crate::wire::{Link, Target};
 
 /// The upstream's path of realtime sessions, which the paths that pages use stand for.
 const REALTIME_PATH: &str = "/v1/realtime";
+/// Names the model that stands in the place of the client's.
+const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 /// What of a refusal's body a page gets to see, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
 /// How long that body may take.
@@ -39,6 +47,10 @@ pub struct Rules {
     pub conversation: Arc<Patience>,
     /// The same for all other sockets.
     pub other: Arc<Patience>,
+    /// What becomes of clients of the retired beta.
+    pub beta: Beta,
+    /// Whether the client's leg is compressed where it offers that.
+    pub compression: bool,
     /// The largest message, in bytes.
     pub max_message: u64,
     /// How long a client may take next to nothing.
@@ -56,11 +68,15 @@ pub enum Socket {
 }
 
 /// A socket's way to its end.
+pub struct Life(Lived);
+
 // The large variant is the one that lasts; a box would cost every session an allocation.
 #[allow(clippy::large_enum_variant)]
-pub enum Life {
-    /// Of a session.
-    Session(Running),
+pub(super) enum Lived {
+    /// Of a session whose bytes go on as they come.
+    Bytes(Running<Pump>),
+    /// Of one whose messages are read whole.
+    Messages(Box<Running<MessagePump>>),
     /// Of a farewell.
     Farewell(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
@@ -69,9 +85,10 @@ impl Future for Life {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.get_mut() {
-            Life::Session(running) => Pin::new(running).poll(cx),
-            Life::Farewell(farewell) => farewell.as_mut().poll(cx),
+        match &mut self.get_mut().0 {
+            Lived::Bytes(running) => Pin::new(running).poll(cx),
+            Lived::Messages(running) => Pin::new(running).poll(cx),
+            Lived::Farewell(farewell) => farewell.as_mut().poll(cx),
         }
     }
 }
@@ -79,10 +96,10 @@ impl Future for Life {
 impl Socket {
     /// Uses it to the end. `head` is the 101, which the client has yet to get.
     pub fn start(self, client: Link, head: Vec<u8>) -> Life {
-        match self {
-            Socket::Session(session) => Life::Session(session.start(client, head)),
-            Socket::Farewell(farewell) => Life::Farewell(Box::pin(farewell.run(client, head))),
-        }
+        Life(match self {
+            Socket::Session(session) => session.start(client, head),
+            Socket::Farewell(farewell) => Lived::Farewell(Box::pin(farewell.run(client, head))),
+        })
     }
 }
 
@@ -106,6 +123,13 @@ impl Relay {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
         let wanted = self.wanted(target);
+        let is_beta = client.is_beta() && wanted.is_realtime;
+        if is_beta && self.rules.beta == Beta::Refuse {
+            return Err(exchange.refused(Refusal::new(
+                Reason::BetaDisabled,
+                "The Realtime beta is switched off, and this relay does not translate it (REALTIME_BETA). Use the GA interface.",
+            )));
+        }
         let key = handshake::new_key();
         let request = SocketRequest {
             target: &wanted.target,
@@ -120,6 +144,18 @@ impl Relay {
             Ok(SocketAnswer::Switched(link, headers)) => {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
+                let deflates = self.rules.compression && client.offers_deflate();
+                if deflates {
+                    let extensions = header::SEC_WEBSOCKET_EXTENSIONS;
+                    response.headers_mut().insert(extensions, deflate::ANSWER);
+                }
+                if let Some(model) = wanted.replaced {
+                    response.headers_mut().insert(X_RELAY_MODEL, model);
+                }
+                let translates = is_beta && self.rules.beta == Beta::Translate;
+                let beta = translates.then(|| Translator::new(wanted.kind, self.aliases.clone()));
+                let interpreter = (beta.is_some() || deflates)
+                    .then(|| Box::new(Interpreter::new(beta, deflates)));
                 exchange.answered(response.status(), response.headers_mut());
                 let rules = &self.rules;
                 let patience = match wanted.is_conversation {
@@ -133,6 +169,7 @@ impl Relay {
                     codes: Codes::of(&path),
                     model: wanted.model,
                     patience: Arc::clone(patience),
+                    interpreter,
                 };
                 let socket = Socket::Session(Box::new(session));
                 Ok(Opened::Socket(response.map(|()| socket)))
@@ -155,31 +192,34 @@ impl Relay {
         let sent = target.as_bytes();
         let query = sent.iter().position(|byte| *byte == b'?');
         let query = query.map_or(&[][..], |at| &sent[at + 1..]);
-        let path = target.path();
-        let is_realtime = matches!(path, b"/" | b"/realtime" | b"/v1/realtime");
-        if !is_realtime {
+        let model = parameter(query, "model");
+        if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
                 target: sent.to_vec(),
-                model: parameter(query, "model"),
+                model,
+                replaced: None,
+                kind: Kind::Realtime,
                 is_conversation: false,
+                is_realtime: false,
             };
         }
+        let has = |name| names(query).any(|known| known == name);
+        let is_conversation = !has("call_id") && !has("intent");
         let mut wanted = Wanted {
             target: REALTIME_PATH.as_bytes().to_vec(),
-            model: parameter(query, "model"),
-            is_conversation: true,
+            model,
+            replaced: None,
+            kind: Kind::of_intent(parameter(query, "intent").as_deref()),
+            is_conversation,
+            is_realtime: true,
         };
         if !query.is_empty() {
             wanted.target.push(b'?');
-            wanted.target.extend_from_slice(query);
+            wanted.append(query, self);
         }
-        let has = |name| names(query).any(|known| known == name);
-        if has("call_id") || has("intent") {
-            wanted.is_conversation = false;
-        } else if !has("model") {
-            wanted
-                .target
-                .push(if query.is_empty() { b'?' } else { b'&' });
+        if is_conversation && !has("model") {
+            let mark = if query.is_empty() { b'?' } else { b'&' };
+            wanted.target.push(mark);
             wanted.target.extend_from_slice(b"model=");
             wanted
                 .target
@@ -193,8 +233,34 @@ impl Relay {
 struct Wanted {
     target: Vec<u8>,
     model: Option<String>,
+    /// The model that stands in the place of the client's.
+    replaced: Option<HeaderValue>,
+    kind: Kind,
     /// Whether the session is one of a model's, which ends when nobody says anything.
     is_conversation: bool,
+    is_realtime: bool,
+}
+
+impl Wanted {
+    /// The client's query, byte for byte but for a model that has a successor.
+    fn append(&mut self, query: &[u8], relay: &Relay) {
+        for (number, pair) in query.split(|byte| *byte == b'&').enumerate() {
+            if number > 0 {
+                self.target.push(b'&');
+            }
+            let model = pair.strip_prefix(b"model=");
+            let model = model.and_then(|model| std::str::from_utf8(model).ok());
+            match model.and_then(|model| relay.replace_model(model)) {
+                Some(successor) => {
+                    self.target.extend_from_slice(b"model=");
+                    self.target.extend_from_slice(successor.as_bytes());
+                    self.replaced = HeaderValue::from_str(successor).ok();
+                    self.model = Some(successor.to_owned());
+                }
+                None => self.target.extend_from_slice(pair),
+            }
+        }
+    }
 }
 
 /// The names in a query.

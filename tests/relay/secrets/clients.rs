@@ -46,7 +46,7 @@ fn places(secret: &str) -> Vec<Place> {
     let sdp = format!("v=0\r\na=ice-ufrag:{secret}\r\na=ice-pwd:{secret}\r\n");
     let offer = json!({ "sdp": sdp, "token": secret, "model": secret }).to_string();
     let list = format!("Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{secret}");
-    let mut socket = upgrade("/v1/realtime", &[&list]).into_bytes();
+    let mut socket = upgrade("/v1/realtime", &[&list, "Connection: close"]).into_bytes();
     // Where the socket opens, it closes at once.
     socket.extend(Frame::close(1000, "").masked(*b"mask"));
     let is_openais = secret.starts_with("ek_") && !secret.starts_with("ek_relay_");
