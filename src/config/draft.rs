@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use super::accounts::AccountsDraft;
 use super::{
-    Access, BaseUrl, Beta, Config, Environment, Limits, Log, LogFormat, MemoryBudget, Origins,
-    Proxy, Realtime, Server, TrustedProxies, Upstream, value,
+    Access, BaseUrl, Beta, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
+    Origins, Proxy, Realtime, Server, TrustedProxies, Upstream, value,
 };
 
 /// The configuration while it is being read.
@@ -21,6 +22,8 @@ pub(super) struct Draft {
     pub(super) given: BTreeSet<&'static str>,
     /// The origins, once set.
     pub(super) origins: Option<Origins>,
+    /// What is said of accounts, until it is settled.
+    pub(super) accounts: AccountsDraft,
     pub(super) notes: Vec<String>,
 }
 
@@ -61,6 +64,9 @@ impl Draft {
                 },
             },
             realtime: Realtime::blank(),
+            accounts: None,
+            database: DatabaseUrl::Sqlite(None),
+            default_model: String::new(),
             sse_keepalive: Duration::ZERO,
             log: Log {
                 level: Level::INFO,
@@ -73,6 +79,7 @@ impl Draft {
             config,
             given: BTreeSet::new(),
             origins: None,
+            accounts: AccountsDraft::default(),
             notes: Vec::new(),
         }
     }

@@ -10,10 +10,7 @@ const LONG: usize = 9;
 
 /// Names of other programs, and of this one's relatives, that are close to a known name and mean something else.
 const FOREIGN: &[&str] = &[
-    "ACCESS_TOKEN_EXPIRE_MINUTES",
     "CLIENT_SECRETS",
-    "DATABASE_URL",
-    "DEFAULT_MODEL",
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
@@ -32,9 +29,7 @@ const FOREIGN: &[&str] = &[
     "RATE_LIMIT_REQUESTS",
     "RATE_LIMIT_WINDOW",
     "REDIS_URL",
-    "REGISTRATION",
     "RSYNC_PROXY",
-    "SECRET_KEY",
     "SSL_CERT_DIR",
     "TOKEN_KEY",
 ];

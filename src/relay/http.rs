@@ -2,13 +2,13 @@
 
 use ::http::{Request, Response};
 
-use super::Relay;
 use super::body::RelayedBody;
 use super::events::EventStream;
 use super::exchange::Exchange;
+use super::{Relay, Wish};
 use crate::admission::Permit;
 use crate::error::Refusal;
-use crate::upstream::{Outgoing, RequestBody};
+use crate::upstream::RequestBody;
 use crate::wire::{ClientBody, Target};
 
 impl Relay {
@@ -25,18 +25,13 @@ impl Relay {
         #[cfg(feature = "panics")]
         super::panics::inject(&head.headers, "before the upstream");
         let body = RequestBody::from_client(body, exchange.sent());
-        let outgoing = Outgoing {
+        let wish = Wish {
             method: head.method,
             target: target.as_bytes(),
             headers: head.headers,
-            credential: exchange.credential(),
-            may_name_organization: exchange.may_name_organization(),
             body,
         };
-        let mut reply = match self.upstream.send(outgoing).await {
-            Ok(reply) => reply,
-            Err(fault) => return Err(exchange.faulted(&fault)),
-        };
+        let mut reply = self.send(&mut exchange, wish).await?;
         #[cfg(feature = "panics")]
         super::panics::inject(reply.headers(), "after the head");
         exchange.answered(reply.status(), reply.headers_mut());

@@ -2,6 +2,7 @@
 
 pub(crate) mod beta;
 mod body;
+mod chat;
 mod events;
 mod exchange;
 #[cfg(any(test, fuzzing))]
@@ -14,6 +15,7 @@ mod sdp;
 mod socket;
 
 pub use body::RelayedBody;
+pub use chat::{Chat, ChatBody};
 pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
@@ -21,27 +23,44 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::http::{HeaderMap, Method};
+
 use crate::config;
-use crate::upstream::Upstream;
+use crate::error::Refusal;
+use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
 use beta::{Aliases, RETIRED_MODELS};
+use chat::KnownModels;
+use exchange::Exchange;
+
+/// What of a request an exchange does not say.
+struct Wish<'a> {
+    method: Method,
+    target: &'a [u8],
+    headers: HeaderMap,
+    body: RequestBody,
+}
 
 /// Carries admitted requests to the upstream and its answers back.
 pub struct Relay {
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     realtime_model: String,
     aliases: Aliases,
     /// Models that were replaced, each logged once.
     replaced: Mutex<BTreeSet<String>>,
+    default_model: String,
+    models: KnownModels,
     sse_keepalive: Duration,
     rules: Arc<Rules>,
 }
 
 impl Relay {
-    /// A relay to this upstream. `sse_keepalive`: the silence of an event stream that gets a
-    /// comment, zero for none; `rules`: what bounds sessions.
+    /// A relay to this upstream. `default_model` is what a chat without one gets; `sse_keepalive`
+    /// the silence of an event stream that gets a comment, zero for none; `rules` what bounds
+    /// sessions.
     pub fn new(
-        upstream: Upstream,
+        upstream: Arc<Upstream>,
         realtime: &config::Realtime,
+        default_model: String,
         sse_keepalive: Duration,
         rules: Rules,
     ) -> Relay {
@@ -53,6 +72,8 @@ impl Relay {
             realtime_model: realtime.model.clone(),
             aliases: Aliases::new(aliases),
             replaced: Mutex::new(BTreeSet::new()),
+            default_model,
+            models: KnownModels::default(),
             sse_keepalive,
             rules: Arc::new(rules),
         }
@@ -67,5 +88,25 @@ impl Relay {
             tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
         }
         Some(successor)
+    }
+
+    /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's
+    /// credential is withdrawn before that.
+    async fn send(&self, exchange: &mut Exchange, wish: Wish<'_>) -> Result<Reply, Refusal> {
+        let outgoing = Outgoing {
+            method: wish.method,
+            target: wish.target,
+            headers: wish.headers,
+            credential: exchange.credential(),
+            may_name_organization: exchange.may_name_organization(),
+            body: wish.body,
+        };
+        let mut revocation = exchange.revocation();
+        let sent = revocation.unless(self.upstream.send(outgoing));
+        match sent.await {
+            Some(Ok(reply)) => Ok(reply),
+            Some(Err(fault)) => Err(exchange.faulted(&fault)),
+            None => Err(exchange.revoked()),
+        }
     }
 }

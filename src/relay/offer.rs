@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Relay;
 use super::exchange::{Exchange, X_REQUEST_ID};
 use super::sdp;
+use super::{Relay, Wish};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
-use crate::upstream::{Fault, Outgoing, Reply, RequestBody};
+use crate::upstream::{Fault, Reply, RequestBody};
 
 /// The longest offer, and the longest answer, in bytes.
 const MAX_SDP: usize = 64 * 1024;
@@ -100,18 +100,14 @@ impl Relay {
         } else {
             multipart(&offer, &self.realtime_model)
         };
-        let outgoing = Outgoing {
+        let wish = Wish {
             method: Method::POST,
             target: CALLS,
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
-            credential: exchange.credential(),
-            may_name_organization: false,
             body: RequestBody::whole(body, exchange.sent()),
         };
-        let answered = match self.upstream.send(outgoing).await {
-            Ok(reply) => read_answer(reply).await,
-            Err(fault) => Err(fault),
-        };
+        let reply = self.send(&mut exchange, wish).await?;
+        let answered = read_answer(reply).await;
         let response = answered.and_then(|answer| answer.into_response(start));
         let mut response = response.map_err(|fault| exchange.faulted(&fault))?;
         exchange.answered(response.status(), response.headers_mut());

@@ -110,6 +110,13 @@ impl Upstream {
         self.authorization.is_some()
     }
 
+    /// Whether a connection can be had: one is taken from the pool, or dialled, and given back.
+    /// Nothing is sent.
+    pub async fn reach(&self) -> Result<(), Fault> {
+        self.api.pool.lease().await?.give_back();
+        Ok(())
+    }
+
     /// Sends a request and waits for the head of its answer. The request is sent again only if no
     /// byte of it had left.
     pub async fn send(&self, outgoing: Outgoing<'_>) -> Result<Reply, Fault> {

@@ -17,7 +17,7 @@ use super::messages::MessagePump;
 use super::open::{Lived, Rules};
 use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
-use crate::admission::Departure;
+use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
 use crate::telemetry::Talk;
 use crate::wire::Link;
@@ -57,6 +57,7 @@ impl Session {
         relaying.departure = Some(self.exchange.departure());
         Running {
             relaying: Some(relaying),
+            revocation: self.exchange.revocation(),
             exchange: self.exchange,
             codes: self.codes,
             model: self.model,
@@ -70,6 +71,7 @@ impl Session {
 pub(super) struct Running<D: Direction> {
     /// None once the last words are spoken.
     relaying: Option<Relaying<D>>,
+    revocation: Revocation,
     exchange: Exchange,
     codes: Codes,
     model: Option<String>,
@@ -86,7 +88,10 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let running = self.get_mut();
         if let Some(relaying) = &mut running.relaying {
-            let ending = ready!(relaying.poll(cx, &running.exchange));
+            let ending = match running.revocation.poll(cx) {
+                Poll::Ready(()) => Ending::Revoked,
+                Poll::Pending => ready!(relaying.poll(cx, &running.exchange)),
+            };
             let talk = relaying.talk(&ending, running.codes, running.model.take());
             let exchange = &mut running.exchange;
             exchange.talked(ending.outcome(), ending.cause(), talk);
