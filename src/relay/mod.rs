@@ -11,19 +11,21 @@ mod http;
 mod offer;
 #[cfg(feature = "panics")]
 mod panics;
+mod retired;
 mod sdp;
 mod socket;
 
-pub use body::RelayedBody;
-pub use chat::{Chat, ChatBody};
+pub use body::{Answered, RelayedBody};
+pub use chat::Chat;
 pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, HeaderName, Method};
 
 use crate::config;
 use crate::error::Refusal;
@@ -31,6 +33,9 @@ use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
 use beta::{Aliases, RETIRED_MODELS};
 use chat::KnownModels;
 use exchange::Exchange;
+
+/// Names the model that stands in the place of the client's.
+const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 
 /// What of a request an exchange does not say.
 struct Wish<'a> {
@@ -76,6 +81,29 @@ impl Relay {
             models: KnownModels::default(),
             sse_keepalive,
             rules: Arc::new(rules),
+        }
+    }
+
+    /// A query whose models that have successors are replaced, and the last of those.
+    fn renew<'a>(&self, query: &'a [u8]) -> (Cow<'a, [u8]>, Option<&str>) {
+        let mut replaced = None;
+        let renewed: Vec<Cow<'_, [u8]>> = query
+            .split(|byte| *byte == b'&')
+            .map(|pair| {
+                let model = pair.strip_prefix(b"model=");
+                let model = model.and_then(|model| std::str::from_utf8(model).ok());
+                match model.and_then(|model| self.replace_model(model)) {
+                    Some(successor) => {
+                        replaced = Some(successor);
+                        Cow::Owned([b"model=", successor.as_bytes()].concat())
+                    }
+                    None => Cow::Borrowed(pair),
+                }
+            })
+            .collect();
+        match replaced {
+            Some(_) => (Cow::Owned(renewed.join(&b'&')), replaced),
+            None => (Cow::Borrowed(query), None),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 
 use super::deflate;
@@ -22,17 +22,15 @@ use super::watchdog::Patience;
 use crate::admission::Permit;
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
-use crate::relay::Relay;
 use crate::relay::beta::{Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
+use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
 use crate::wire::{Link, Target};
 
 /// The upstream's path of realtime sessions, which the paths that pages use stand for.
 const REALTIME_PATH: &str = "/v1/realtime";
-/// Names the model that stands in the place of the client's.
-const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 /// What of a refusal's body a page gets to see, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
 /// How long that body may take.
@@ -189,35 +187,33 @@ impl Relay {
 
     /// What goes upstream for the client's target.
     fn wanted(&self, target: &Target) -> Wanted {
-        let sent = target.as_bytes();
-        let query = sent.iter().position(|byte| *byte == b'?');
-        let query = query.map_or(&[][..], |at| &sent[at + 1..]);
-        let model = parameter(query, "model");
+        let (query, model) = (target.query(), target.parameter("model"));
         if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
-                target: sent.to_vec(),
-                model,
+                target: target.as_bytes().to_vec(),
+                model: model.map(shorten),
                 replaced: None,
                 kind: Kind::Realtime,
                 is_conversation: false,
                 is_realtime: false,
             };
         }
-        let has = |name| names(query).any(|known| known == name);
-        let is_conversation = !has("call_id") && !has("intent");
+        let intent = target.parameter("intent");
+        let is_conversation = intent.is_none() && target.parameter("call_id").is_none();
+        let (renewed, replaced) = self.renew(query);
         let mut wanted = Wanted {
             target: REALTIME_PATH.as_bytes().to_vec(),
-            model,
-            replaced: None,
-            kind: Kind::of_intent(parameter(query, "intent").as_deref()),
+            model: replaced.or(model).map(shorten),
+            replaced: replaced.and_then(|model| HeaderValue::from_str(model).ok()),
+            kind: Kind::of_intent(intent),
             is_conversation,
             is_realtime: true,
         };
         if !query.is_empty() {
             wanted.target.push(b'?');
-            wanted.append(query, self);
+            wanted.target.extend_from_slice(&renewed);
         }
-        if is_conversation && !has("model") {
+        if is_conversation && model.is_none() {
             let mark = if query.is_empty() { b'?' } else { b'&' };
             wanted.target.push(mark);
             wanted.target.extend_from_slice(b"model=");
@@ -232,6 +228,7 @@ impl Relay {
 
 struct Wanted {
     target: Vec<u8>,
+    /// As far as it can be logged.
     model: Option<String>,
     /// The model that stands in the place of the client's.
     replaced: Option<HeaderValue>,
@@ -241,46 +238,11 @@ struct Wanted {
     is_realtime: bool,
 }
 
-impl Wanted {
-    /// The client's query, byte for byte but for a model that has a successor.
-    fn append(&mut self, query: &[u8], relay: &Relay) {
-        for (number, pair) in query.split(|byte| *byte == b'&').enumerate() {
-            if number > 0 {
-                self.target.push(b'&');
-            }
-            let model = pair.strip_prefix(b"model=");
-            let model = model.and_then(|model| std::str::from_utf8(model).ok());
-            match model.and_then(|model| relay.replace_model(model)) {
-                Some(successor) => {
-                    self.target.extend_from_slice(b"model=");
-                    self.target.extend_from_slice(successor.as_bytes());
-                    self.replaced = HeaderValue::from_str(successor).ok();
-                    self.model = Some(successor.to_owned());
-                }
-                None => self.target.extend_from_slice(pair),
-            }
-        }
-    }
-}
-
-/// The names in a query.
-fn names(query: &[u8]) -> impl Iterator<Item = &str> {
-    pairs(query).map(|(name, _)| name)
-}
-
-fn pairs(query: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split(|byte| *byte == b'&')
-        .filter_map(|pair| std::str::from_utf8(pair).ok())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// A parameter as far as it can be logged.
-fn parameter(query: &[u8], wanted: &str) -> Option<String> {
-    let (_, value) = pairs(query).find(|(name, _)| *name == wanted)?;
+/// A model's name as far as it can be logged.
+fn shorten(model: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-._:%+".contains(*c);
-    let value = value.chars().take_while(is_plain).take(LONGEST_MODEL);
-    Some(value.collect())
+    let plain = model.chars().take_while(is_plain);
+    plain.take(LONGEST_MODEL).collect()
 }
 
 /// Turns the upstream's refusal into one that a page can read.
