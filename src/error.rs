@@ -33,6 +33,8 @@ pub enum Kind {
     HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
+    /// The retired Realtime beta, where it is not translated.
+    BetaDisabled,
     /// A version of WebSocket other than 13.
     SocketVersion,
     /// As many sessions run as may.
@@ -101,6 +103,7 @@ impl Kind {
         match self {
             Kind::Malformed
             | Kind::UpgradeNotSupported
+            | Kind::BetaDisabled
             | Kind::InvalidOffer
             | Kind::AlreadyTaken => StatusCode::BAD_REQUEST,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -145,6 +148,8 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
+            // OpenAI's own code (wire.md 5.3).
+            Kind::BetaDisabled => "beta_api_shape_disabled",
             Kind::SocketVersion => "websocket_version",
             Kind::CapacityReached => "capacity_reached",
             Kind::SessionInactive => "session_inactive",
@@ -202,7 +207,7 @@ impl Kind {
 pub struct Refusal {
     kind: Kind,
     message: Cow<'static, str>,
-    request_id: String,
+    request_id: Box<str>,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
     allow: Option<&'static str>,
@@ -245,7 +250,7 @@ impl Refusal {
         Refusal {
             kind,
             message: message.into(),
-            request_id: format!("req_{}", Uuid::new_v4().simple()),
+            request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
             param: None,
             retry_after_s: None,
             allow: None,

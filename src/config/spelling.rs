@@ -14,7 +14,6 @@ const FOREIGN: &[&str] = &[
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
-    "MODEL_ALIASES",
     "OPENAI_ADMIN_KEY",
     "OPENAI_API_BASE",
     "OPENAI_API_TYPE",
@@ -29,12 +28,10 @@ const FOREIGN: &[&str] = &[
     "OPENAI_WEBHOOK_SECRET",
     "RATE_LIMIT_REQUESTS",
     "RATE_LIMIT_WINDOW",
-    "REALTIME_BETA",
     "REDIS_URL",
     "RSYNC_PROXY",
     "SSL_CERT_DIR",
     "TOKEN_KEY",
-    "WS_COMPRESSION",
 ];
 
 /// One sentence for each of the given names that is probably a misspelt known one.

@@ -113,7 +113,7 @@ impl Edge {
                 let ask = caller.ask(Right::User, false);
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = self.relay.chat(permit, chat, request).await?;
-                Ok(response.map(Body::chat))
+                Ok(response.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
@@ -122,7 +122,7 @@ impl Edge {
             Route::Http(right) => {
                 let permit = self.gate.admit(&caller.ask(right, false), facts).await?;
                 let response = self.relay.http(permit, target, request).await?;
-                Ok(response.map(Body::Relayed))
+                Ok(response.map(Body::answered))
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
@@ -184,7 +184,7 @@ impl Edge {
         };
         match opened {
             Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
-            Ok(Opened::Refused(response)) => Ok(response.map(Body::Relayed)),
+            Ok(Opened::Refused(response)) => Ok((*response).map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))
