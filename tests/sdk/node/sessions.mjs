@@ -80,7 +80,8 @@ export async function converse(send, inbox) {
   const sound = await inbox.to("rate_limits.updated");
   const deltas = sound.filter((event) => event.type === "response.output_audio.delta");
   const called = await ask(said("Please get_weather"));
-  const { call_id, name, arguments: json } = called.find((event) => event.type === "response.done").response.output[0];
+  const done = called.find((event) => event.type === "response.done");
+  const { call_id, name, arguments: json } = done.response.output[0];
   const output = { type: "function_call_output", call_id, output: "sunny" };
   const used = await ask({ type: "conversation.item.create", item: output });
   return {
@@ -95,7 +96,11 @@ export async function converse(send, inbox) {
 }
 
 /** What `talkToAgent` has to come back with. */
-export const TALKED = { cities: ["Please get_weather"], said: "The tool says: sunny in Please get_weather", soundBytes: 7 * 14_400 };
+export const TALKED = {
+  cities: ["Please get_weather"],
+  said: "The tool says: sunny in Please get_weather",
+  soundBytes: 7 * 14_400,
+};
 
 /** A session of the agents SDK, which runs its tool by itself and speaks about it. */
 export async function talkToAgent(url, apiKey, options = {}) {

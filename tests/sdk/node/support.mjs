@@ -37,7 +37,7 @@ export async function eventually(check) {
 /** Starts both processes; `extra` adds variables of the relay's. */
 export async function startPair(extra = {}) {
   if (extra.TLS_CERT && !process.env.NODE_EXTRA_CA_CERTS?.endsWith(".test/tls/cert.pem")) {
-    throw new Error(`Node does not trust the relay: run \`scripts/test sdk\`, or set NODE_EXTRA_CA_CERTS=${extra.TLS_CERT}`);
+    throw new Error(`Node trusts this relay under \`scripts/test sdk\`, or with NODE_EXTRA_CA_CERTS=${extra.TLS_CERT}`);
   }
   const fake = spawn(join(BINARIES, "fake-openai"), ["--key", SERVER_KEY], {
     stdio: ["ignore", "pipe", "inherit"],
