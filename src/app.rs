@@ -1,45 +1,133 @@
-//! Builds every room once, from its own slice of the configuration.
+//! Builds every room once, from its own slice of the configuration, and runs what must run beside
+//! the server.
 
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::admission::{Drain, Gate, Pressure, Sessions};
-use crate::config::Config;
-use crate::control::Control;
+use crate::admission::accounts::Accounts;
+use crate::admission::{Drain, Gate, Pressure, Sessions, Terms};
+use crate::config::{Config, DatabaseUrl};
+use crate::control::{Control, Service};
 use crate::edge::Edge;
 use crate::relay::{Patience, Relay, Rules};
 use crate::server::Server;
+use crate::store::Store;
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
 
-/// A relay that listens, ready to run. Must be called inside the runtime.
-pub fn build(config: &Config) -> Result<Server> {
-    let drain = Arc::new(Drain::new());
-    let pressure = Arc::new(Pressure::default());
-    let counters = Arc::new(Counters::new());
-    let upstream = Upstream::new(&config.upstream)?;
-    let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
-    let gate = Gate::new(
-        config.access.clone(),
-        config.environment,
-        upstream.has_server_key(),
-        Arc::clone(&drain),
-        Arc::clone(&pressure),
-        Arc::clone(&sessions),
-        Arc::clone(&counters),
-    );
-    let relay = Relay::new(
-        upstream,
-        config.realtime.model.clone(),
-        config.sse_keepalive,
-        rules(config),
-    );
-    let control = Control::new(Arc::clone(&drain), sessions, counters).router();
-    let proxies = config.server.trusted_proxies.clone();
-    let edge = Arc::new(Edge::new(gate, relay, control, proxies));
-    Server::bind(&config.server, edge, drain, pressure)
+/// A relay that listens, ready to run.
+pub struct App {
+    server: Server,
+    accounts: Option<Arc<Accounts>>,
+}
+
+impl App {
+    /// Builds it. Must be called inside the runtime.
+    pub async fn build(config: &Config) -> Result<App> {
+        let drain = Arc::new(Drain::new());
+        let pressure = Arc::new(Pressure::default());
+        let counters = Arc::new(Counters::new());
+        let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
+        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let (accounts, store) = match &config.accounts {
+            Some(accounts) => {
+                let store = Arc::new(Store::open(&config.database).await?);
+                let accounts = Accounts::new(accounts, Arc::clone(&store));
+                (Some(Arc::new(accounts)), Some(store))
+            }
+            None => (None, None),
+        };
+        let terms = Terms {
+            access: config.access.clone(),
+            accounts: accounts.clone(),
+            environment: config.environment,
+            has_server_key: upstream.has_server_key(),
+        };
+        let gate = Arc::new(Gate::new(
+            terms,
+            Arc::clone(&drain),
+            Arc::clone(&pressure),
+            Arc::clone(&sessions),
+            Arc::clone(&counters),
+        ));
+        let control = Control::new(
+            Arc::clone(&drain),
+            sessions,
+            counters,
+            Arc::clone(&gate),
+            services(&upstream, store),
+            folder(config),
+        );
+        let relay = Relay::new(
+            upstream,
+            &config.realtime,
+            config.default_model.clone(),
+            config.sse_keepalive,
+            rules(config),
+        );
+        let proxies = config.server.trusted_proxies.clone();
+        let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
+        let server = Server::bind(&config.server, edge, drain, pressure)?;
+        Ok(App { server, accounts })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> Result<SocketAddr> {
+        self.server.local_addr()
+    }
+
+    /// The accounts, where there are any.
+    pub fn accounts(&self) -> Option<&Arc<Accounts>> {
+        self.accounts.as_ref()
+    }
+
+    /// Serves until `stop` ends and what then still runs has ended or run out of time.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (beside, end) = (TaskTracker::new(), CancellationToken::new());
+        if let Some(accounts) = self.accounts {
+            let end = end.clone();
+            beside.spawn(async move { accounts.watch(end).await });
+        }
+        self.server.run(stop).await;
+        end.cancel();
+        beside.close();
+        beside.wait().await;
+    }
+}
+
+/// What the detailed health looks at.
+fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service> {
+    let upstream = Arc::clone(upstream);
+    let openai = Service::new("openai", move || {
+        let upstream = Arc::clone(&upstream);
+        async move { upstream.reach().await.map_err(|fault| fault.to_string()) }
+    });
+    let database = match store {
+        Some(store) => Service::new("database", move || {
+            let store = Arc::clone(&store);
+            async move { store.probe().await.map_err(|fault| fault.to_string()) }
+        }),
+        None => Service::off("database"),
+    };
+    vec![openai, database]
+}
+
+/// Where on the disk the relay keeps things.
+fn folder(config: &Config) -> PathBuf {
+    let file = match (&config.accounts, &config.database) {
+        (Some(_), DatabaseUrl::Sqlite(file)) => file.as_deref(),
+        _ => None,
+    };
+    let folder = file.and_then(|file| file.parent());
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    folder.map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
 fn rules(config: &Config) -> Rules {
@@ -57,6 +145,8 @@ fn rules(config: &Config) -> Rules {
     Rules {
         conversation: Arc::new(conversation),
         other: Arc::new(other),
+        beta: realtime.beta,
+        compression: realtime.compression,
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,

@@ -33,6 +33,8 @@ pub enum Kind {
     HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
+    /// The retired Realtime beta, where it is not translated.
+    BetaDisabled,
     /// A version of WebSocket other than 13.
     SocketVersion,
     /// As many sessions run as may.
@@ -43,8 +45,22 @@ pub enum Kind {
     SessionOver,
     /// Missing, wrong or expired credential.
     Unauthorized,
+    /// A name and a password that do not belong together, or a refresh token that is none.
+    BadLogin,
     /// The credential is known, but a rule forbids this.
     Forbidden,
+    /// Accounts are not turned on.
+    AccountsOff,
+    /// Fields of a body, query or path that cannot be used.
+    InvalidFields,
+    /// Somebody else has this name or address.
+    AlreadyTaken,
+    /// It would leave things in a state that nobody wants.
+    Conflict,
+    /// Too many passwords were tried.
+    TooManyAttempts,
+    /// The database does not answer, or cannot write.
+    DatabaseUnavailable,
     /// The page's origin is not on the list.
     OriginNotAllowed,
     /// A body that is larger than its route, or `MAX_BODY_BYTES`, allows.
@@ -85,14 +101,19 @@ impl Kind {
     /// The HTTP status of this kind.
     pub fn status(self) -> StatusCode {
         match self {
-            Kind::Malformed | Kind::UpgradeNotSupported | Kind::InvalidOffer => {
-                StatusCode::BAD_REQUEST
-            }
+            Kind::Malformed
+            | Kind::UpgradeNotSupported
+            | Kind::BetaDisabled
+            | Kind::InvalidOffer
+            | Kind::AlreadyTaken => StatusCode::BAD_REQUEST,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Kind::SocketVersion => StatusCode::UPGRADE_REQUIRED,
-            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::NotFound | Kind::AccountsOff => StatusCode::NOT_FOUND,
+            Kind::Conflict => StatusCode::CONFLICT,
+            Kind::InvalidFields => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
             Kind::UriTooLong => StatusCode::URI_TOO_LONG,
-            Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+            Kind::Unauthorized | Kind::BadLogin => StatusCode::UNAUTHORIZED,
             Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
             Kind::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -104,6 +125,7 @@ impl Kind {
             | Kind::Overloaded
             | Kind::CapacityReached
             | Kind::ServerKeyMissing
+            | Kind::DatabaseUnavailable
             | Kind::UpstreamBusy => StatusCode::SERVICE_UNAVAILABLE,
             Kind::UpstreamUnreachable
             | Kind::UpstreamDns
@@ -126,13 +148,22 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
+            // OpenAI's own code (wire.md 5.3).
+            Kind::BetaDisabled => "beta_api_shape_disabled",
             Kind::SocketVersion => "websocket_version",
             Kind::CapacityReached => "capacity_reached",
             Kind::SessionInactive => "session_inactive",
             Kind::SessionOver => "session_over",
             // OpenAI's own code (wire.md 2.1), so that the SDKs raise their own exception.
             Kind::Unauthorized => "invalid_api_key",
+            Kind::BadLogin => "bad_login",
             Kind::Forbidden => "forbidden",
+            Kind::AccountsOff => "accounts_off",
+            Kind::InvalidFields => "invalid_fields",
+            Kind::AlreadyTaken => "already_taken",
+            Kind::Conflict => "conflict",
+            Kind::TooManyAttempts => "too_many_attempts",
+            Kind::DatabaseUnavailable => "database_unavailable",
             Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::BodyTooLarge => "body_too_large",
             Kind::BodyTimeout => "body_timeout",
@@ -181,6 +212,36 @@ pub struct Refusal {
     retry_after_s: Option<u64>,
     allow: Option<&'static str>,
     cause: Option<&'static str>,
+    problems: Vec<Problem>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the field stands: `body`, `query` or `path`.
+    pub place: &'static str,
+    /// Its name; empty for the whole.
+    pub field: String,
+    /// In words, with what to do.
+    pub message: Cow<'static, str>,
+}
+
+impl Problem {
+    /// A problem with a field of the body.
+    pub fn of(field: &str, message: impl Into<Cow<'static, str>>) -> Problem {
+        Problem {
+            place: "body",
+            field: field.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// As FastAPI words it, whose clients read it.
+    fn to_json(&self) -> Value {
+        let place = [self.place, self.field.as_str()].into_iter();
+        let place: Vec<&str> = place.filter(|part| !part.is_empty()).collect();
+        json!({ "loc": place, "msg": self.message, "type": "value_error" })
+    }
 }
 
 impl Refusal {
@@ -194,7 +255,16 @@ impl Refusal {
             retry_after_s: None,
             allow: None,
             cause: None,
+            problems: Vec::new(),
         }
+    }
+
+    /// A refusal over fields.
+    pub fn over_fields(problems: Vec<Problem>) -> Refusal {
+        let message = "Some fields cannot be used as they are.";
+        let mut refusal = Refusal::new(Kind::InvalidFields, message);
+        refusal.problems = problems;
+        refusal
     }
 
     /// The relay's own fault; what happened is in its log.
@@ -233,6 +303,16 @@ impl Refusal {
         self
     }
 
+    /// What was wrong and what to do.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What is wrong with which fields.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// What the operator should know.
     pub fn cause(&self) -> Option<&'static str> {
         self.cause
@@ -260,12 +340,27 @@ impl Refusal {
             Door::Offer => {
                 json!({ "error": self.error_object(), "message": self.message })
             }
-            Door::Api => json!({ "detail": self.message }),
+            Door::Api => self.to_detail(),
         };
         let mut response = Response::new(Bytes::from(body.to_string()));
         *response.status_mut() = self.status();
         self.write_headers(response.headers_mut());
         response
+    }
+
+    /// The form that clients of the accounts API know.
+    fn to_detail(&self) -> Value {
+        let mut body = match self.problems.is_empty() {
+            true => json!({ "detail": self.message }),
+            false => {
+                let problems = self.problems.iter().map(Problem::to_json);
+                json!({ "detail": problems.collect::<Vec<_>>() })
+            }
+        };
+        if let Some(seconds) = self.retry_after_s {
+            body["retry_after"] = json!(seconds);
+        }
+        body
     }
 
     /// The last event of a stream that broke: with a name and flat where the stream's events have
@@ -314,7 +409,7 @@ impl Refusal {
         if let Ok(id) = HeaderValue::from_str(&self.request_id) {
             headers.insert(X_REQUEST_ID, id);
         }
-        if self.kind == Kind::Unauthorized {
+        if self.status() == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, bearer);
         }

@@ -26,6 +26,7 @@ mod fields;
 pub mod fuzzing;
 pub mod relay;
 pub mod server;
+pub mod store;
 pub mod telemetry;
 pub mod upstream;
 pub mod wire;

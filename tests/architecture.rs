@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Each room with the rooms that it may import. Leaves (`config`, `error`, `telemetry`, `fields`,
 /// `wire`)
 /// are open to all rooms; their own imports are listed like the others'.
-const ALLOWED: [(&str, &[&str]); 14] = [
-    ("command", &["app", "upstream"]),
+const ALLOWED: [(&str, &[&str]); 15] = [
+    ("command", &["admission", "app", "store", "upstream"]),
     (
         "app",
         &[
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "edge",
             "relay",
             "server",
+            "store",
             "upstream",
         ],
     ),
@@ -24,9 +25,10 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("fuzzing", &["edge", "relay"]),
     ("server", &["admission", "edge"]),
     ("edge", &["admission", "relay"]),
-    ("control", &["admission"]),
+    ("control", &["admission", "store"]),
     ("relay", &["admission", "upstream"]),
-    ("admission", &[]),
+    ("admission", &["store"]),
+    ("store", &[]),
     ("upstream", &[]),
     ("config", &[]),
     ("error", &[]),

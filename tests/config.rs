@@ -21,6 +21,9 @@ mod sources;
 /// What every planted secret contains, so that one search finds any leak.
 const PLANTED: &str = "S3cret";
 
+/// In place of the documents' example, which is too short.
+const GOOD_KEY: &[(&str, &str)] = &[("SECRET_KEY", "0123456789abcdef0123456789abcdef")];
+
 /// A directory of its own for one test.
 struct Scratch(PathBuf);
 
@@ -211,7 +214,7 @@ fn the_documented_env_files_of_all_five_origins_load_as_they_are() {
     for (name, port, production) in origins {
         let scratch = Scratch::new().with(".env", fixture(&format!("valid/{name}")));
         let loaded = scratch
-            .load(&[])
+            .load(GOOD_KEY)
             .unwrap_or_else(|errors| panic!("{name}: {errors}"));
         assert_eq!(loaded.config.server.port, port, "{name}");
         assert_eq!(
@@ -235,12 +238,28 @@ fn the_documented_env_files_of_all_five_origins_load_as_they_are() {
     }
     let json = Scratch::new()
         .with(".env", fixture("valid/c-accounts.env"))
-        .load(&[])
+        .load(GOOD_KEY)
         .expect("valid");
     assert_eq!(
         json.config.access.origins,
         Origins::Listed(vec!["http://localhost:3000".to_owned()])
     );
+    assert!(json.config.accounts.is_some());
+    assert_eq!(json.config.database.shown(), "./app.db");
+    assert_eq!(json.config.default_model, "gpt-4o-mini");
+}
+
+#[test]
+fn the_short_secret_key_of_an_example_is_the_one_error_of_its_file_and_says_how_to_make_a_good_one()
+{
+    let errors = Scratch::new()
+        .with(".env", fixture("valid/c-accounts.env"))
+        .load(&[])
+        .expect_err("a key that anyone can guess");
+    assert_eq!(errors.messages().len(), 1, "{errors}");
+    let error = errors.to_string();
+    assert!(error.starts_with("SECRET_KEY: "), "{error}");
+    assert!(error.contains("at least 32 bytes") && error.contains("openssl rand -hex 32"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Turns a claimed credential into a principal, whatever carried it: the one rule of who may use
-//! the server's key. Decides from its arguments alone.
+//! the server's key. Decides from its arguments, and asks accounts about their tokens.
 
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::principal::Principal;
-use super::{Ask, Claim, Right};
+use super::{Ask, Claim, Right, Terms};
 use crate::config::{Access, Environment};
 use crate::error::{Kind, Refusal};
 
@@ -18,12 +18,16 @@ const EPHEMERAL_PREFIX: &str = "ek_";
 const KEY_PREFIX: &str = "sk-";
 
 /// Finds out who asks.
-pub fn identify(
-    access: &Access,
-    environment: Environment,
-    ask: &Ask<'_>,
-) -> Result<Principal, Refusal> {
+pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+    let Terms {
+        access, accounts, ..
+    } = terms;
     if let Claim::Token(token) = ask.claim {
+        if let Some(accounts) = accounts
+            && accounts.is_access_token(token)
+        {
+            return accounts.recognise(token).await.map(Principal::Account);
+        }
         if let Some(principal) = known(access, ask.right, token) {
             return Ok(principal);
         }
@@ -35,10 +39,11 @@ pub fn identify(
             .because("unknown or expired relay credential"));
         }
     }
-    if may_be_anonymous(access, environment, ask) {
+    let has_credentials = access.relay_token.is_some() || accounts.is_some();
+    if !has_credentials && may_be_anonymous(access, terms.environment, ask) {
         return Ok(Principal::Anonymous);
     }
-    Err(unknown(access, ask))
+    Err(unknown(has_credentials, ask))
 }
 
 fn known(access: &Access, right: Right, token: &str) -> Option<Principal> {
@@ -64,11 +69,8 @@ fn is_same(expected: &str, given: &str) -> bool {
     expected.as_bytes().ct_eq(given.as_bytes()).into()
 }
 
-/// Rule 3 of contract section 2.
+/// Rule 3 of contract section 2, where no credential is configured.
 fn may_be_anonymous(access: &Access, environment: Environment, ask: &Ask<'_>) -> bool {
-    if access.relay_token.is_some() {
-        return false;
-    }
     if access.allow_anonymous {
         return true;
     }
@@ -78,7 +80,7 @@ fn may_be_anonymous(access: &Access, environment: Environment, ask: &Ask<'_>) ->
     ask.direct_loopback || ask.right.is_exposed()
 }
 
-fn unknown(access: &Access, ask: &Ask<'_>) -> Refusal {
+fn unknown(has_credentials: bool, ask: &Ask<'_>) -> Refusal {
     let (cause, message) = match ask.claim {
         Claim::Unreadable => (
             "unreadable credential, or two of them",
@@ -86,23 +88,23 @@ fn unknown(access: &Access, ask: &Ask<'_>) -> Refusal {
         ),
         Claim::Token(token) if token.starts_with(KEY_PREFIX) => (
             "an OpenAI key of the client's own",
-            "This relay does not take OpenAI keys of its clients. Send the relay's token, or ask the operator about ALLOW_CLIENT_KEYS.",
+            "This relay does not take OpenAI keys of its clients. Send a credential of the relay's, or ask the operator about ALLOW_CLIENT_KEYS.",
         ),
         Claim::Token(token) if token.starts_with(EPHEMERAL_PREFIX) => (
             "an ephemeral credential on a route that takes none",
-            "An ephemeral OpenAI credential opens realtime and live routes only. Send the relay's token here.",
+            "An ephemeral OpenAI credential opens realtime and live routes only. Send a credential of the relay's here.",
         ),
-        Claim::Token(_) if access.relay_token.is_some() => (
+        Claim::Token(_) if has_credentials => (
             "wrong token",
-            "That is not this relay's token. Check RELAY_TOKEN on the server and the key that your client sends.",
+            "This relay does not know that credential. Check the key that your client sends: it must be RELAY_TOKEN, or an access token from /api/v1/auth/login where there are accounts.",
         ),
-        Claim::None if access.relay_token.is_some() => (
+        Claim::None if has_credentials => (
             "no credential",
-            "This relay needs a credential. Send `Authorization: Bearer <RELAY_TOKEN>`.",
+            "This relay needs a credential. Send `Authorization: Bearer <credential>`: RELAY_TOKEN, or an access token from /api/v1/auth/login where there are accounts.",
         ),
         Claim::None | Claim::Token(_) => (
             "no token is configured, and strangers are not allowed",
-            "This relay has no token configured and serves strangers only where it is told to. The operator can set RELAY_TOKEN (better) or ALLOW_ANONYMOUS=true.",
+            "This relay has no token configured and serves strangers only where it is told to. The operator can set RELAY_TOKEN or SECRET_KEY (better) or ALLOW_ANONYMOUS=true.",
         ),
     };
     Refusal::new(Kind::Unauthorized, message).because(cause)

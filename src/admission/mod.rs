@@ -3,20 +3,29 @@
 //! Order: draining → origin → credential → what the credential may do. Nobody else builds a
 //! Permit, and nothing is sent upstream before there is one.
 
+pub mod accounts;
 mod credential;
 mod drain;
+mod network;
 mod permit;
 mod pressure;
 mod principal;
+mod revocation;
 mod sessions;
+mod visitor;
 
 use std::sync::Arc;
 
 pub use drain::{Departure, Drain};
+pub use network::network;
 pub use permit::{Permit, Request};
 pub use pressure::{Level, Pressure};
 pub use principal::Principal;
+pub use revocation::Revocation;
 pub use sessions::Sessions;
+pub use visitor::{Caller, Visitor};
+
+use accounts::Accounts;
 
 use crate::config::{Access, Environment};
 use crate::error::{Kind, Refusal};
@@ -50,12 +59,23 @@ pub enum Right {
     RealtimeSocket,
     /// `POST /offer`.
     Offer,
+    /// Making an OpenAI credential that a client keeps.
+    ClientSecret,
+    /// The relay's own routes for users.
+    User,
+    /// The relay's own routes for admins.
+    Admin,
+    /// Seeing how the relay is.
+    Operate,
 }
 
 impl Right {
     /// Whether OpenAI's ephemeral credentials open it.
     fn takes_ephemeral(self) -> bool {
-        self != Right::Api
+        matches!(
+            self,
+            Right::Realtime | Right::RealtimeSocket | Right::Offer | Right::ClientSecret
+        )
     }
 
     /// Whether a development relay without any credential serves it to other machines, as the
@@ -81,32 +101,37 @@ pub struct Ask<'a> {
 }
 
 /// Decides who gets in.
-#[derive(Debug)]
 pub struct Gate {
-    access: Access,
-    environment: Environment,
-    has_server_key: bool,
+    terms: Terms,
     drain: Arc<Drain>,
     pressure: Arc<Pressure>,
     sessions: Arc<Sessions>,
     counters: Arc<Counters>,
 }
 
+/// What a gate goes by.
+pub struct Terms {
+    /// Who may use the server's key, without an account.
+    pub access: Access,
+    /// Who may with one; `None` where there are none.
+    pub accounts: Option<Arc<Accounts>>,
+    /// How strict the defaults are.
+    pub environment: Environment,
+    /// Whether there is a key to lend.
+    pub has_server_key: bool,
+}
+
 impl Gate {
-    /// A gate with these rules. `has_server_key`: whether there is a key to lend.
+    /// A gate with these terms.
     pub fn new(
-        access: Access,
-        environment: Environment,
-        has_server_key: bool,
+        terms: Terms,
         drain: Arc<Drain>,
         pressure: Arc<Pressure>,
         sessions: Arc<Sessions>,
         counters: Arc<Counters>,
     ) -> Gate {
         Gate {
-            access,
-            environment,
-            has_server_key,
+            terms,
             drain,
             pressure,
             sessions,
@@ -114,10 +139,21 @@ impl Gate {
         }
     }
 
+    /// The accounts, where there are any.
+    pub fn accounts(&self) -> Option<&Arc<Accounts>> {
+        self.terms.accounts.as_ref()
+    }
+
+    /// Whether the strict rules hold.
+    pub fn is_production(&self) -> bool {
+        self.terms.environment.is_production()
+    }
+
     /// Admits a request, or says why not.
-    pub fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
+    pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
         let admitted = self
             .check(ask)
+            .await
             .and_then(|principal| Ok((principal, self.slot(ask)?)));
         match admitted {
             Ok((principal, slot)) => {
@@ -152,7 +188,40 @@ impl Gate {
     }
 
     /// The ordered checks.
-    fn check(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+    async fn check(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+        let principal = self.identify(ask).await?;
+        if principal.own_credential().is_none() && !self.terms.has_server_key {
+            return Err(Refusal::new(
+                Kind::ServerKeyMissing,
+                "This relay has no OPENAI_API_KEY to lend. The operator can set it, or clients bring an ephemeral OpenAI credential of their own.",
+            ));
+        }
+        Ok(principal)
+    }
+
+    /// Finds out who asks, and whether they may: the same for what is relayed and for the relay's
+    /// own routes, which get no Permit.
+    pub async fn identify(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+        self.check_open()?;
+        if ask.is_upgrade {
+            self.check_page(ask.origin)?;
+        }
+        let principal = credential::identify(&self.terms, ask).await?;
+        if matches!(principal, Principal::Anonymous) {
+            self.check_page(ask.origin)?;
+        }
+        principal.check(ask.right)?;
+        Ok(principal)
+    }
+
+    /// Whether a stranger may ask for what strangers can ask for: to register, to log in.
+    pub fn check_stranger(&self, origin: Option<&str>) -> Result<(), Refusal> {
+        self.check_open()?;
+        self.check_page(origin)
+    }
+
+    /// Whether new work is taken at all.
+    fn check_open(&self) -> Result<(), Refusal> {
         if self.drain.is_refusing() {
             return Err(Refusal::new(
                 Kind::Draining,
@@ -167,20 +236,7 @@ impl Gate {
             )
             .retry_after(1));
         }
-        if ask.is_upgrade {
-            self.check_page(ask.origin)?;
-        }
-        let principal = credential::identify(&self.access, self.environment, ask)?;
-        if matches!(principal, Principal::Anonymous) {
-            self.check_page(ask.origin)?;
-        }
-        if principal.own_credential().is_none() && !self.has_server_key {
-            return Err(Refusal::new(
-                Kind::ServerKeyMissing,
-                "This relay has no OPENAI_API_KEY to lend. The operator can set it, or clients bring an ephemeral OpenAI credential of their own.",
-            ));
-        }
-        Ok(principal)
+        Ok(())
     }
 
     /// Whether a preflight may be answered: it needs no credential, only a listed origin.
@@ -190,7 +246,7 @@ impl Gate {
 
     /// Whether pages of this origin are served.
     pub fn is_origin_listed(&self, origin: &str) -> bool {
-        self.access.origin_listed(origin)
+        self.terms.access.origin_listed(origin)
     }
 
     fn check_page(&self, origin: Option<&str>) -> Result<(), Refusal> {

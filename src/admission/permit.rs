@@ -9,6 +9,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::drain::{Departure, Drain};
 use super::principal::Principal;
+use super::revocation::Revocation;
 use super::sessions::SessionSlot;
 use crate::error::Refusal;
 use crate::telemetry::{Counters, Finished, Outcome, Talk, log_finished};
@@ -122,6 +123,11 @@ impl Permit {
         self.code = Some(refusal.kind().code());
     }
 
+    /// Tells when the caller's credential is withdrawn.
+    pub fn revocation(&self) -> Revocation {
+        self.principal.revocation()
+    }
+
     /// Tells when a session that holds this Permit has to leave.
     pub fn departure(&self) -> Departure {
         self.drain.departure()
@@ -149,6 +155,8 @@ impl Permit {
     fn ending_unsaid(&self) -> Outcome {
         if std::thread::panicking() {
             Outcome::Panicked
+        } else if self.principal.is_revoked() {
+            Outcome::Revoked
         } else if self.drain.is_cutting() {
             Outcome::Drained
         } else {

@@ -2,11 +2,19 @@
 
 use secrecy::SecretString;
 
+use super::Right;
+use super::accounts::{Account, Standing};
+use super::revocation::Revocation;
+use crate::error::{Kind, Refusal};
+use crate::store::Role;
+
 /// A verified caller.
 #[derive(Debug)]
 pub enum Principal {
     /// Holder of `RELAY_TOKEN`.
     RelayToken,
+    /// Somebody who is logged in.
+    Account(Standing),
     /// Brings an ephemeral credential of OpenAI's own (`ek_…`), which goes upstream as it is.
     Ephemeral(SecretString),
     /// Brings a key of its own (`sk-…`), which goes upstream as it is.
@@ -17,12 +25,21 @@ pub enum Principal {
 
 impl Principal {
     /// The stable name under which this caller is counted and logged.
-    pub fn subject(&self) -> &'static str {
+    pub fn subject(&self) -> &str {
         match self {
             Principal::RelayToken => "relay-token",
+            Principal::Account(standing) => &standing.account().subject,
             Principal::Ephemeral(_) => "ephemeral",
             Principal::ClientKey(_) => "client-key",
             Principal::Anonymous => "anonymous",
+        }
+    }
+
+    /// The account that is logged in.
+    pub fn account(&self) -> Option<&Account> {
+        match self {
+            Principal::Account(standing) => Some(standing.account()),
+            _ => None,
         }
     }
 
@@ -30,13 +47,48 @@ impl Principal {
     pub fn own_credential(&self) -> Option<&SecretString> {
         match self {
             Principal::Ephemeral(secret) | Principal::ClientKey(secret) => Some(secret),
-            Principal::RelayToken | Principal::Anonymous => None,
+            Principal::RelayToken | Principal::Account(_) | Principal::Anonymous => None,
         }
     }
 
     /// Whether `OpenAI-Organization` and `OpenAI-Project` of this caller go upstream
     /// (contract section 5).
     pub fn may_name_organization(&self) -> bool {
-        !matches!(self, Principal::Anonymous)
+        !matches!(self, Principal::Account(_) | Principal::Anonymous)
+    }
+
+    /// Tells when this caller's credential is withdrawn.
+    pub fn revocation(&self) -> Revocation {
+        Revocation::of(match self {
+            Principal::Account(standing) => Some(standing.revoked()),
+            _ => None,
+        })
+    }
+
+    /// Whether this caller's credential was withdrawn since it was verified.
+    pub(super) fn is_revoked(&self) -> bool {
+        matches!(self, Principal::Account(standing) if standing.is_revoked())
+    }
+
+    /// Whether a known caller may do this; the refusal names the rule.
+    pub(super) fn check(&self, right: Right) -> Result<(), Refusal> {
+        let role = self.account().map(|account| account.role);
+        let rule = match right {
+            Right::Api | Right::Realtime | Right::RealtimeSocket | Right::Offer => return Ok(()),
+            Right::ClientSecret if role.is_none() => return Ok(()),
+            Right::ClientSecret => {
+                "Accounts cannot make OpenAI credentials through this relay: they would outlive its rules. Connect through the relay instead."
+            }
+            Right::User if role.is_some() => return Ok(()),
+            Right::User => {
+                "This route is for users. Log in at /api/v1/auth/login and send the access token."
+            }
+            Right::Admin if role == Some(Role::Admin) => return Ok(()),
+            Right::Admin => "This route is for admins.",
+            Right::Operate if role == Some(Role::Admin) => return Ok(()),
+            Right::Operate if matches!(self, Principal::RelayToken) => return Ok(()),
+            Right::Operate => "This route is for RELAY_TOKEN and admins.",
+        };
+        Err(Refusal::new(Kind::Forbidden, rule))
     }
 }

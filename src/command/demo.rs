@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::serve::Signals;
 use super::{say, serving_runtime};
+use crate::app::App;
 use crate::config::{self, Loaded, Sources};
-use crate::{app, telemetry};
+use crate::telemetry;
 
 /// What of the environment a demo listens to; everything else would point it at the real world.
 const TAKEN_OVER: [&str; 5] = ["PORT", "LOG_LEVEL", "LOG_FORMAT", "LOG_FILE", "DEBUG"];
@@ -24,10 +25,11 @@ pub(super) fn run() -> Result<ExitCode> {
         let token = format!("demo-{}", Uuid::new_v4().simple());
         let loaded = load(&upstream, &token)?;
         let _log = telemetry::init(&loaded.config.log)?;
-        let server = app::build(&loaded.config)
+        let app = App::build(&loaded.config)
+            .await
             .context("the demo could not start; if the port is taken, name another: PORT=8081")?;
-        say(&greeting(server.local_addr()?, &token));
-        server.run(Signals::listen()?.first()).await;
+        say(&greeting(app.local_addr()?, &token));
+        app.run(Signals::listen()?.first()).await;
         Ok(ExitCode::SUCCESS)
     })
 }

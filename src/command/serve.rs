@@ -6,9 +6,10 @@ use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::serving_runtime;
+use crate::app::App;
 use crate::config::Loaded;
+use crate::telemetry;
 use crate::telemetry::LogWriter;
-use crate::{app, telemetry};
 
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     let log = telemetry::init(&loaded.config.log)?;
@@ -18,15 +19,15 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             tracing::warn!("{note}");
         }
         let signals = Signals::listen()?;
-        let server = app::build(&loaded.config)?;
+        let app = App::build(&loaded.config).await?;
         tracing::info!(
-            address = %server.local_addr()?,
+            address = %app.local_addr()?,
             upstream = %loaded.config.upstream.base,
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
         tokio::select! {
-            () = server.run(signals.first()) => {}
+            () = app.run(signals.first()) => {}
             never = reopen_on_hangup(&log) => never?,
         }
         tracing::info!("stopped");

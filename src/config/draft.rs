@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use super::accounts::AccountsDraft;
 use super::{
-    Access, BaseUrl, Config, Environment, Limits, Log, LogFormat, MemoryBudget, Origins, Proxy,
-    Realtime, Server, TrustedProxies, Upstream, value,
+    Access, BaseUrl, Beta, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
+    Origins, Proxy, Realtime, Server, TrustedProxies, Upstream, value,
 };
 
 /// The configuration while it is being read.
@@ -21,6 +22,8 @@ pub(super) struct Draft {
     pub(super) given: BTreeSet<&'static str>,
     /// The origins, once set.
     pub(super) origins: Option<Origins>,
+    /// What is said of accounts, until it is settled.
+    pub(super) accounts: AccountsDraft,
     pub(super) notes: Vec<String>,
 }
 
@@ -36,16 +39,7 @@ impl Draft {
                 tls_cert: None,
                 tls_key: None,
                 trusted_proxies: TrustedProxies(Vec::new()),
-                limits: Limits {
-                    header_timeout: Duration::ZERO,
-                    keep_alive_timeout: Duration::ZERO,
-                    body_timeout: Duration::ZERO,
-                    write_timeout: Duration::ZERO,
-                    max_body_bytes: None,
-                    max_connections: None,
-                    max_connections_per_ip: None,
-                    memory: MemoryBudget::Off,
-                },
+                limits: Limits::blank(),
             },
             access: Access {
                 relay_token: None,
@@ -69,14 +63,10 @@ impl Draft {
                     no: None,
                 },
             },
-            realtime: Realtime {
-                model: String::new(),
-                max_sessions: 0,
-                heartbeat: Duration::ZERO,
-                inactivity: Duration::ZERO,
-                session: Duration::ZERO,
-                max_message_bytes: 0,
-            },
+            realtime: Realtime::blank(),
+            accounts: None,
+            database: DatabaseUrl::Sqlite(None),
+            default_model: String::new(),
             sse_keepalive: Duration::ZERO,
             log: Log {
                 level: Level::INFO,
@@ -89,6 +79,7 @@ impl Draft {
             config,
             given: BTreeSet::new(),
             origins: None,
+            accounts: AccountsDraft::default(),
             notes: Vec::new(),
         }
     }
@@ -121,6 +112,37 @@ impl Draft {
         let files = &mut self.config.upstream.ca_files;
         if !files.contains(&path) {
             files.push(path);
+        }
+    }
+}
+
+impl Realtime {
+    fn blank() -> Self {
+        Self {
+            model: String::new(),
+            beta: Beta::Refuse,
+            aliases: Vec::new(),
+            compression: false,
+            max_sessions: 0,
+            heartbeat: Duration::ZERO,
+            inactivity: Duration::ZERO,
+            session: Duration::ZERO,
+            max_message_bytes: 0,
+        }
+    }
+}
+
+impl Limits {
+    fn blank() -> Self {
+        Self {
+            header_timeout: Duration::ZERO,
+            keep_alive_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_body_bytes: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            memory: MemoryBudget::Off,
         }
     }
 }

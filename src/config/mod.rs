@@ -3,7 +3,9 @@
 //! [`load`] is pure given its [`Sources`]. It reports every mistake at once, and it must never print a secret.
 //! One table (`table.rs`) holds the variables; the checks, `docs/configuration.md` and `.env.example` follow from it.
 
+mod accounts;
 mod address;
+mod database;
 mod document;
 mod dotenv;
 mod draft;
@@ -28,7 +30,8 @@ pub use secrecy::SecretString;
 pub use tracing::Level;
 
 pub use address::{BaseUrl, ProxyUrl};
-pub use document::{configuration_markdown, effective_text, env_example};
+pub use database::DatabaseUrl;
+pub use document::{aligned, configuration_markdown, effective_text, env_example};
 pub use source::Sources;
 
 use draft::Draft;
@@ -47,6 +50,12 @@ pub struct Config {
     pub upstream: Upstream,
     /// Realtime sessions.
     pub realtime: Realtime,
+    /// Accounts; `None` where they are off.
+    pub accounts: Option<Accounts>,
+    /// Where accounts are kept.
+    pub database: DatabaseUrl,
+    /// The model of chat requests that name none.
+    pub default_model: String,
     /// How long an event stream may be silent before a comment line is added; zero for ever.
     pub sse_keepalive: Duration,
     /// Log output.
@@ -218,6 +227,12 @@ pub struct Proxy {
 pub struct Realtime {
     /// The model where the client names none.
     pub model: String,
+    /// What becomes of clients of the retired beta.
+    pub beta: Beta,
+    /// Models that are replaced, beside the retired ones.
+    pub aliases: Vec<(String, String)>,
+    /// Whether the client's leg is compressed where it offers that.
+    pub compression: bool,
     /// The most sessions at once.
     pub max_sessions: usize,
     /// Silence of a side before it is pinged, and again before it is given up; zero for any.
@@ -228,6 +243,39 @@ pub struct Realtime {
     pub session: Duration,
     /// The largest message, in bytes.
     pub max_message_bytes: u64,
+}
+
+/// What becomes of clients that speak the retired Realtime beta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beta {
+    /// Their sessions are translated.
+    Translate,
+    /// The marker is taken away, and nothing else.
+    Ga,
+    /// They are refused.
+    Refuse,
+}
+
+/// Accounts, once they are on.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// What every key of theirs is derived from.
+    pub secret_key: SecretString,
+    /// Who may register.
+    pub registration: Registration,
+    /// How long an access token is good.
+    pub access_token_life: Duration,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone.
+    Open,
+    /// Who has a code of the operator's.
+    Invite,
+    /// Nobody.
+    Closed,
 }
 
 /// Log output.

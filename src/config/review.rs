@@ -4,6 +4,7 @@
 
 use secrecy::ExposeSecret;
 
+use super::accounts;
 use super::address::is_loopback;
 use super::draft::Draft;
 use super::value::{is_placeholder, is_token};
@@ -13,6 +14,7 @@ use super::{Config, Origins};
 pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     settle_origins(draft);
     review_keys(draft, errors);
+    accounts::settle(draft, errors);
     review_tls(&draft.config, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;
@@ -114,9 +116,13 @@ fn review_access(config: &Config, notes: &mut Vec<String>) {
         notes.push("`OPENAI_API_KEY` is not set: every client must bring an ephemeral OpenAI credential of its own".to_owned());
         return;
     }
-    if access.relay_token.is_some() {
+    if access.relay_token.is_some() || config.accounts.is_some() {
         if access.allow_anonymous {
-            notes.push("`ALLOW_ANONYMOUS` has no effect beside `RELAY_TOKEN`: a request without the token is refused; unset one of them".to_owned());
+            notes.push(
+                "`ALLOW_ANONYMOUS` has no effect beside `RELAY_TOKEN` or `SECRET_KEY`: a request without a credential is refused; \
+                 unset one of them"
+                    .to_owned(),
+            );
         }
         return;
     }
@@ -131,7 +137,7 @@ fn review_access(config: &Config, notes: &mut Vec<String>) {
     }
     if production {
         notes.push(
-            "Neither `RELAY_TOKEN` nor `ALLOW_ANONYMOUS` is set: in production every request without an OpenAI credential of its \
+            "Neither `RELAY_TOKEN` nor `SECRET_KEY` nor `ALLOW_ANONYMOUS` is set: in production every request without an OpenAI credential of its \
              own will be refused"
                 .to_owned(),
         );

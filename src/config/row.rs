@@ -42,17 +42,19 @@ pub(super) enum Section {
     Limits,
     Upstream,
     Realtime,
+    Accounts,
     Log,
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Keys,
         Self::Access,
         Self::Server,
         Self::Limits,
         Self::Upstream,
         Self::Realtime,
+        Self::Accounts,
         Self::Log,
     ];
 
@@ -65,6 +67,7 @@ impl Section {
             Self::Limits => "Limits that protect",
             Self::Upstream => "The way to OpenAI",
             Self::Realtime => "Realtime",
+            Self::Accounts => "Accounts",
             Self::Log => "Logging",
         }
     }

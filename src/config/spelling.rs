@@ -10,14 +10,10 @@ const LONG: usize = 9;
 
 /// Names of other programs, and of this one's relatives, that are close to a known name and mean something else.
 const FOREIGN: &[&str] = &[
-    "ACCESS_TOKEN_EXPIRE_MINUTES",
     "CLIENT_SECRETS",
-    "DATABASE_URL",
-    "DEFAULT_MODEL",
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
-    "MODEL_ALIASES",
     "OPENAI_ADMIN_KEY",
     "OPENAI_API_BASE",
     "OPENAI_API_TYPE",
@@ -32,14 +28,10 @@ const FOREIGN: &[&str] = &[
     "OPENAI_WEBHOOK_SECRET",
     "RATE_LIMIT_REQUESTS",
     "RATE_LIMIT_WINDOW",
-    "REALTIME_BETA",
     "REDIS_URL",
-    "REGISTRATION",
     "RSYNC_PROXY",
-    "SECRET_KEY",
     "SSL_CERT_DIR",
     "TOKEN_KEY",
-    "WS_COMPRESSION",
 ];
 
 /// One sentence for each of the given names that is probably a misspelt known one.

@@ -4,6 +4,7 @@
 
 use secrecy::SecretString;
 
+use super::accounts::ACCOUNTS;
 use super::draft::{Draft, put};
 use super::limits::LIMITS;
 use super::realtime::REALTIME;
@@ -19,7 +20,7 @@ const PROXY: &str =
 
 /// Every variable that has an effect, in the order of the documents.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(REALTIME).chain(LIMITS)
+    ROWS.iter().chain(REALTIME).chain(LIMITS).chain(ACCOUNTS)
 }
 
 const ROWS: &[Row] = &[

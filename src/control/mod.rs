@@ -1,7 +1,17 @@
 //! Everything that is not relayed: the relay's own routes, on an axum router.
 
+mod answer;
+mod auth;
+mod chat;
+mod docs;
+mod health;
+mod input;
 mod operations;
+mod system;
+mod users;
+mod visit;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,40 +19,88 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::admission::{Drain, Sessions};
+pub use health::Service;
+
+use crate::admission::{Drain, Gate, Sessions};
 use crate::error::{Door, Kind, Refusal};
 use crate::telemetry::Counters;
+use health::Inspection;
 
-/// What the routes tell of.
-#[derive(Clone, Debug)]
+/// What the routes tell of, and work with.
+#[derive(Clone)]
 pub struct Control {
     drain: Arc<Drain>,
     sessions: Arc<Sessions>,
     counters: Arc<Counters>,
+    gate: Arc<Gate>,
+    inspection: Arc<Inspection>,
+    description: Bytes,
 }
 
 impl Control {
-    /// Routes that tell of this process.
-    pub fn new(drain: Arc<Drain>, sessions: Arc<Sessions>, counters: Arc<Counters>) -> Control {
+    /// Routes that tell of this process. `services` is what it stands on, `folder` where on the
+    /// disk it keeps things.
+    pub fn new(
+        drain: Arc<Drain>,
+        sessions: Arc<Sessions>,
+        counters: Arc<Counters>,
+        gate: Arc<Gate>,
+        services: Vec<Service>,
+        folder: PathBuf,
+    ) -> Control {
         Control {
             drain,
             sessions,
             counters,
+            gate,
+            inspection: Arc::new(Inspection::new(services, folder)),
+            description: Bytes::new(),
         }
     }
 
     /// The router of all of them.
-    pub fn router(self) -> Router {
-        Router::new()
+    pub fn router(mut self) -> Router {
+        let (router, mut description) = described().split_for_parts();
+        description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+        let description = serde_json::to_vec(&description);
+        self.description = description.expect("a description is JSON").into();
+        router
             .route("/", get(operations::about))
-            .route("/health", get(operations::health))
-            .route("/ready", get(operations::ready))
-            .route("/stats", get(operations::stats))
+            .route("/openapi.json", get(docs::description))
+            .route("/docs", get(docs::page))
+            .route("/docs/docs.js", get(docs::script))
+            .route("/docs/docs.css", get(docs::style))
             .method_not_allowed_fallback(wrong_method)
             .fallback(not_found)
             .with_state(self)
     }
+}
+
+/// The routes that the description lists.
+fn described() -> OpenApiRouter<Control> {
+    OpenApiRouter::with_openapi(docs::Description::openapi())
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::me, auth::delete_me))
+        .routes(routes!(auth::change_password))
+        .routes(routes!(chat::completions))
+        .routes(routes!(chat::stream))
+        .routes(routes!(chat::models))
+        .routes(routes!(users::list, users::add))
+        .routes(routes!(users::show, users::change, users::delete))
+        .routes(routes!(users::reset_password))
+        .routes(routes!(health::health))
+        .routes(routes!(health::detailed))
+        .routes(routes!(operations::health))
+        .routes(routes!(operations::ready))
+        .routes(routes!(operations::stats))
 }
 
 async fn not_found(request: Request) -> Response {
@@ -55,10 +113,14 @@ async fn not_found(request: Request) -> Response {
     )
 }
 
+/// The router adds `Allow`.
 async fn wrong_method(request: Request) -> Response {
     refuse(
         &request,
-        Refusal::new(Kind::MethodNotAllowed, "Use GET or HEAD on this route.").allow("GET, HEAD"),
+        Refusal::new(
+            Kind::MethodNotAllowed,
+            "This route does not take that method. The header `Allow` lists those that it takes.",
+        ),
     )
 }
 

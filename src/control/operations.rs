@@ -21,11 +21,16 @@ pub(super) async fn about() -> Json<Value> {
             "health": "/health",
             "ready": "/ready",
             "stats": "/stats",
+            "docs": "/docs",
+            "description": "/openapi.json",
         },
     }))
 }
 
-/// `GET /health`: whether the process lives. 200 for as long as it does.
+/// Whether the process lives. 200 for as long as it does.
+#[utoipa::path(get, path = "/health", tag = "health", responses(
+    (status = 200, description = "It lives", content_type = "application/json", body = Object),
+))]
 pub(super) async fn health(State(control): State<Control>) -> Json<Value> {
     let now = control.counters.snapshot();
     Json(json!({
@@ -38,7 +43,11 @@ pub(super) async fn health(State(control): State<Control>) -> Json<Value> {
     }))
 }
 
-/// `GET /ready`: whether new work should be sent here.
+/// Whether new work should be sent here.
+#[utoipa::path(get, path = "/ready", tag = "health", responses(
+    (status = 200, description = "It should", content_type = "application/json", body = Object),
+    (status = 503, description = "It should not: the relay shuts down, or has all the sessions that it takes", content_type = "application/json", body = Object),
+))]
 pub(super) async fn ready(State(control): State<Control>) -> (StatusCode, Json<Value>) {
     if control.drain.is_announced() {
         let body = json!({ "status": "draining", "running": control.drain.running() });
@@ -51,7 +60,10 @@ pub(super) async fn ready(State(control): State<Control>) -> (StatusCode, Json<V
     (StatusCode::OK, Json(json!({ "status": "ready" })))
 }
 
-/// `GET /stats`: the counters. "Connections" are realtime sessions.
+/// The counters. "Connections" are realtime sessions.
+#[utoipa::path(get, path = "/stats", tag = "health", responses(
+    (status = 200, description = "The counters", content_type = "application/json", body = Object),
+))]
 pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     let now = control.counters.snapshot();
     let mut body = sessions(&control, &now);
@@ -79,7 +91,7 @@ fn sessions(control: &Control, now: &Snapshot) -> Value {
     })
 }
 
-fn timestamp() -> String {
+pub(super) fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
     let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
     milliseconds.format(&Rfc3339).unwrap_or_default()

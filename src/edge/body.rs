@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::relay::{RelayedBody, Socket};
+use crate::relay::{Answered, RelayedBody, Socket};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -32,6 +32,14 @@ impl Body {
         Body::Whole(Full::new(bytes))
     }
 
+    /// An answer that may have been made of the upstream's.
+    pub(super) fn answered(body: Answered) -> Body {
+        match body {
+            Answered::Relayed(body) => Body::Relayed(body),
+            Answered::Whole(bytes) => Body::whole(bytes),
+        }
+    }
+
     /// None, because the connection becomes a socket.
     pub(super) fn socket(socket: Socket) -> Body {
         Body::Socket(Box::new(socket))
@@ -43,6 +51,14 @@ impl Body {
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
         if let Body::Relayed(body) = self {
             body.poll_upload(cx);
+        }
+    }
+
+    /// Ready once the caller's credential was withdrawn.
+    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Body::Relayed(body) => body.poll_revoked(cx),
+            _ => Poll::Pending,
         }
     }
 

@@ -12,6 +12,7 @@ mod sanitize;
 mod security;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -22,7 +23,7 @@ use tower_service::Service;
 pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
-use crate::admission::{self, Ask, Claim, Gate, Permit, Right};
+use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
 use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
@@ -32,7 +33,7 @@ use route::Route;
 
 /// Answers requests, whichever connection they come from.
 pub struct Edge {
-    gate: Gate,
+    gate: Arc<Gate>,
     relay: Relay,
     control: Router,
     trusted_proxies: TrustedProxies,
@@ -40,7 +41,12 @@ pub struct Edge {
 
 impl Edge {
     /// An edge in front of these rooms.
-    pub fn new(gate: Gate, relay: Relay, control: Router, trusted_proxies: TrustedProxies) -> Edge {
+    pub fn new(
+        gate: Arc<Gate>,
+        relay: Relay,
+        control: Router,
+        trusted_proxies: TrustedProxies,
+    ) -> Edge {
         Edge {
             gate,
             relay,
@@ -98,15 +104,25 @@ impl Edge {
         let caller = Caller {
             claim: caller::read_claim(request.headers(), matches!(route, Route::Socket(_))),
             origin: origin(request.headers()),
-            address,
+            client: address.ip,
+            direct_loopback: address.direct_loopback,
         };
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
-            Route::Control => Ok(self.control(request, &facts).await),
+            Route::Chat(chat) if self.gate.accounts().is_some() => {
+                let ask = caller.ask(Right::User, false);
+                let permit = self.gate.admit(&ask, facts).await?;
+                let response = self.relay.chat(permit, chat, request).await?;
+                Ok(response.map(Body::answered))
+            }
+            Route::Control | Route::Chat(_) => {
+                let visitor = Visitor::new(&caller);
+                Ok(self.control(visitor, request, &facts).await)
+            }
             Route::Http(right) => {
-                let permit = self.gate.admit(&caller.ask(right, false), facts)?;
+                let permit = self.gate.admit(&caller.ask(right, false), facts).await?;
                 let response = self.relay.http(permit, target, request).await?;
-                Ok(response.map(Body::Relayed))
+                Ok(response.map(Body::answered))
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
@@ -121,7 +137,7 @@ impl Edge {
                     has_body,
                 );
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let admitted = self.gate.admit(&caller.ask(right, true), facts);
+                let admitted = self.gate.admit(&caller.ask(right, true), facts).await;
                 let headers = request.headers().clone();
                 self.socket(admitted, target, headers, &handshake).await
             }
@@ -144,9 +160,11 @@ impl Edge {
                 None => caller::read_claim(headers, false),
             },
             origin: origin(headers),
-            address,
+            client: address.ip,
+            direct_loopback: address.direct_loopback,
         };
-        let permit = self.gate.admit(&caller.ask(Right::Offer, false), facts)?;
+        let ask = caller.ask(Right::Offer, false);
+        let permit = self.gate.admit(&ask, facts).await?;
         let response = self.relay.offer(permit, draft).await?;
         Ok(response.map(Body::whole))
     }
@@ -166,7 +184,7 @@ impl Edge {
         };
         match opened {
             Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
-            Ok(Opened::Refused(response)) => Ok(response.map(Body::Relayed)),
+            Ok(Opened::Refused(response)) => Ok((*response).map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))
@@ -177,9 +195,11 @@ impl Edge {
 
     async fn control(
         &self,
-        request: Request<ClientBody>,
+        visitor: Visitor,
+        mut request: Request<ClientBody>,
         facts: &admission::Request,
     ) -> Response<Body> {
+        request.extensions_mut().insert(visitor);
         let mut router = self.control.clone();
         let response = match router.call(request).await {
             Ok(response) => response.map(Body::Control),
@@ -209,25 +229,6 @@ impl Edge {
         let origin = headers.get(header::ORIGIN)?;
         let is_listed = self.gate.is_origin_listed(origin.to_str().ok()?);
         is_listed.then(|| origin.clone())
-    }
-}
-
-/// What the wire claims about who asks.
-struct Caller<'a> {
-    claim: Claim<'a>,
-    origin: Option<&'a str>,
-    address: Address,
-}
-
-impl<'a> Caller<'a> {
-    fn ask(&self, right: Right, is_upgrade: bool) -> Ask<'a> {
-        Ask {
-            claim: self.claim,
-            right,
-            origin: self.origin,
-            is_upgrade,
-            direct_loopback: self.address.direct_loopback,
-        }
     }
 }
 

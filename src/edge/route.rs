@@ -1,9 +1,20 @@
 //! Pure: method, path and upgrade → Route. Reads nothing but its arguments.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use crate::admission::Right;
 use crate::error::{Kind, Refusal};
+use crate::relay::Chat;
+
+/// Where OpenAI hands out credentials (wire.md 6.1), by today's names and the retired ones.
+const MINTING: [&str; 4] = [
+    "realtime/client_secrets",
+    "realtime/translations/client_secrets",
+    "realtime/sessions",
+    "realtime/transcription_sessions",
+];
 
 /// What a request wants to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +25,8 @@ pub(super) enum Route {
     Socket(Right),
     /// `POST /offer`.
     Offer,
+    /// The chat routes of the accounts API, where there are accounts.
+    Chat(Chat),
     /// A listed page asks whether it may.
     Preflight,
     /// A route of the relay's own.
@@ -51,7 +64,13 @@ pub(super) fn route(method: &Method, path: &str, upgrade: Upgrade) -> Result<Rou
             .allow("POST")),
         };
     }
-    Ok(Route::Control)
+    let chat = match (method, path) {
+        (&Method::POST, "/api/v1/chat/completions") => Chat::Completion,
+        (&Method::POST, "/api/v1/chat/completions/stream") => Chat::Stream,
+        (&Method::GET, "/api/v1/chat/models") => Chat::Models,
+        _ => return Ok(Route::Control),
+    };
+    Ok(Route::Chat(chat))
 }
 
 fn socket_route(path: &str) -> Result<Route, Refusal> {
@@ -71,12 +90,37 @@ fn unsupported_upgrade() -> Refusal {
 
 /// Ephemeral credentials open the realtime and live families (contract section 2).
 fn http_right(path: &str) -> Right {
-    let family = path.strip_prefix("/v1/").unwrap_or_default();
-    let family = family.split('/').next().unwrap_or_default();
-    match family {
+    let path = decoded(path.strip_prefix("/v1/").unwrap_or_default());
+    if MINTING.contains(&path.trim_end_matches('/')) {
+        return Right::ClientSecret;
+    }
+    match path.split('/').next().unwrap_or_default() {
         "realtime" | "live" => Right::Realtime,
         _ => Right::Api,
     }
+}
+
+/// The path as the upstream may read it: rules must not depend on how it is written.
+fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| char::from(*tail.get(at)?).to_digit(16);
+        match (first, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -103,6 +147,28 @@ mod tests {
             "/v2/models",
         ] {
             assert_eq!(plain(path), Route::Control, "{path}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_made_on_four_routes_however_they_are_written() {
+        for path in [
+            "/v1/realtime/client_secrets",
+            "/v1/realtime/client_secrets/",
+            "/v1/realtime/client%5Fsecrets",
+            "/v1/%72ealtime/client_secret%73",
+            "/v1/realtime/translations/client_secrets",
+            "/v1/realtime/sessions",
+            "/v1/realtime/transcription_sessions",
+        ] {
+            assert_eq!(plain(path), Route::Http(Right::ClientSecret), "{path}");
+        }
+        for path in [
+            "/v1/realtime/calls",
+            "/v1/live/sessions",
+            "/v1/realtime/%zz",
+        ] {
+            assert_eq!(plain(path), Route::Http(Right::Realtime), "{path}");
         }
     }
 

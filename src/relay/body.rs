@@ -1,5 +1,7 @@
 //! The answer on its way to the client: the same chunks, and the Permit until the last of them.
 
+use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,17 +10,49 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::events::EventStream;
 use super::exchange::Exchange;
+use crate::admission::Revocation;
 use crate::error::Refusal;
 use crate::upstream::{Fault, ReplyBody};
+
+/// The body of an answer that may have been made of the upstream's.
+// The large variant is the common one.
+#[allow(clippy::large_enum_variant)]
+pub enum Answered {
+    /// The upstream's, as it comes.
+    Relayed(RelayedBody),
+    /// Made of the upstream's, whole.
+    Whole(Bytes),
+}
 
 /// An upstream answer's body. Dropped before its end, it counts as the client leaving.
 pub struct RelayedBody {
     reply: ReplyBody,
     exchange: Exchange,
     events: Option<EventStream>,
+    revocation: Revocation,
     /// The break that an event has told of already.
-    broken: Option<Fault>,
+    broken: Option<Cut>,
 }
+
+/// Why an answer is cut.
+#[derive(Debug)]
+pub enum Cut {
+    /// The upstream broke off, or the client's own body did.
+    Fault(Fault),
+    /// The caller's credential was withdrawn.
+    Revoked,
+}
+
+impl Display for Cut {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Cut::Fault(fault) => fault.fmt(f),
+            Cut::Revoked => f.write_str("the caller's credential was withdrawn"),
+        }
+    }
+}
+
+impl Error for Cut {}
 
 impl RelayedBody {
     pub(super) fn new(
@@ -32,6 +66,7 @@ impl RelayedBody {
         }
         RelayedBody {
             reply,
+            revocation: exchange.revocation(),
             exchange,
             events,
             broken: None,
@@ -41,6 +76,11 @@ impl RelayedBody {
     /// Lets the request's body go on while the client takes no more of this one.
     pub fn poll_upload(&mut self, cx: &mut Context<'_>) {
         self.reply.poll_upload(cx);
+    }
+
+    /// Ready once the caller's credential was withdrawn.
+    pub fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.revocation.poll(cx)
     }
 
     /// The client left before all of it was written.
@@ -78,7 +118,7 @@ impl RelayedBody {
         }
     }
 
-    fn poll_comment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_comment(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.events {
             Some(events) => events
                 .poll_comment(cx)
@@ -87,31 +127,46 @@ impl RelayedBody {
         }
     }
 
-    /// Tells of it first where there is a place for that.
-    fn broke(&mut self, fault: Fault) -> Result<Frame<Bytes>, Fault> {
+    fn broke(&mut self, fault: Fault) -> Result<Frame<Bytes>, Cut> {
         self.exchange.broke(&fault);
         let refusal = Refusal::from(&fault);
-        let events = self.events.as_ref().filter(|_| fault.is_upstreams());
-        match events.and_then(|events| events.last_event(&refusal)) {
+        if fault.is_upstreams() {
+            self.tell(Cut::Fault(fault), &refusal)
+        } else {
+            Err(Cut::Fault(fault))
+        }
+    }
+
+    /// Tells of it first where there is a place for that.
+    fn tell(&mut self, cut: Cut, refusal: &Refusal) -> Result<Frame<Bytes>, Cut> {
+        match self
+            .events
+            .as_ref()
+            .and_then(|events| events.last_event(refusal))
+        {
             Some(event) => {
-                self.broken = Some(fault);
+                self.broken = Some(cut);
                 Ok(Frame::data(event))
             }
-            None => Err(fault),
+            None => Err(cut),
         }
     }
 }
 
 impl Body for RelayedBody {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(fault) = self.broken.take() {
-            return Poll::Ready(Some(Err(fault)));
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(cut) = self.broken.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
+        if self.revocation.poll(cx).is_ready() {
+            let refusal = self.exchange.revoked();
+            return Poll::Ready(Some(self.tell(Cut::Revoked, &refusal)));
         }
         let frame = match Pin::new(&mut self.reply).poll_frame(cx) {
             Poll::Ready(frame) => frame,

@@ -3,8 +3,8 @@
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::admission::{Departure, Permit, Principal};
-use crate::error::Refusal;
+use crate::admission::{Departure, Permit, Principal, Revocation};
+use crate::error::{Kind, Refusal};
 use crate::telemetry::{Outcome, Talk};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
@@ -95,6 +95,21 @@ impl Exchange {
     /// The client took no more of its answer for too long.
     pub(super) fn stalled(&mut self) {
         self.permit.end(Outcome::Stalled);
+    }
+
+    /// Tells when the caller's credential is withdrawn.
+    pub(super) fn revocation(&self) -> Revocation {
+        self.permit.revocation()
+    }
+
+    /// It was: what the client hears.
+    pub(super) fn revoked(&mut self) -> Refusal {
+        let refusal = Refusal::new(
+            Kind::Unauthorized,
+            "The credential of this request was withdrawn while it ran. Log in again.",
+        );
+        self.permit.refused(Outcome::Revoked, &refusal);
+        refusal
     }
 
     /// Tells when a session has to leave.

@@ -146,6 +146,9 @@ impl Answering {
                 Poll::Pending => {
                     // The client may have to send before it can take more.
                     self.body.poll_upload(cx);
+                    if self.body.poll_revoked(cx).is_ready() {
+                        return Poll::Ready(Ending::Cut);
+                    }
                     return self.pace.poll_too_slow(cx).map(|()| self.stalled());
                 }
             }

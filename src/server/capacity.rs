@@ -1,12 +1,13 @@
 //! How many connections there may be, and the few more that get a word when there are too many.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::network;
 use crate::config::{Limits, TrustedProxies};
 
 /// The most connections, whatever the limit of open files.
@@ -121,17 +122,6 @@ impl Drop for Seat {
             if *count == 0 {
                 taken.per_ip.remove(&ip);
             }
-        }
-    }
-}
-
-/// Whoever has one IPv6 address has 2^64 of them.
-fn network(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.into(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
     }
 }

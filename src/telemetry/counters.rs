@@ -76,7 +76,7 @@ impl Counters {
         let counter = match outcome {
             Outcome::Completed | Outcome::Idle => &self.completed,
             Outcome::ClientGone | Outcome::Stalled => &self.client_gone,
-            Outcome::Refused => &self.refused,
+            Outcome::Refused | Outcome::Revoked => &self.refused,
             Outcome::Drained => &self.drained,
             Outcome::UpstreamFailed | Outcome::Panicked => &self.failed,
         };

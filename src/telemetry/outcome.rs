@@ -15,6 +15,8 @@ pub enum Outcome {
     Idle,
     /// The relay shut down and could wait no longer.
     Drained,
+    /// The caller's credential was withdrawn while it ran.
+    Revoked,
     /// The relay itself said no.
     Refused,
     /// The relay made a mistake.
@@ -31,6 +33,7 @@ impl Outcome {
             Outcome::Stalled => "stalled",
             Outcome::Idle => "idle",
             Outcome::Drained => "drained",
+            Outcome::Revoked => "revoked",
             Outcome::Refused => "refused",
             Outcome::Panicked => "panicked",
         }

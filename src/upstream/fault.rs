@@ -79,10 +79,7 @@ impl From<&Fault> for Refusal {
             Fault::ReadTimeout => Refusal::new(Kind::UpstreamTimeout, "OpenAI stayed silent for longer than OPENAI_READ_TIMEOUT."),
             Fault::WriteTimeout => Refusal::new(Kind::UpstreamWriteTimeout, "OpenAI took no byte of the request for longer than OPENAI_WRITE_TIMEOUT."),
             Fault::Broken(_) => Refusal::new(Kind::UpstreamBroken, "OpenAI closed the connection before an answer, or sent something that is not HTTP."),
-            Fault::Client(BodyError::Gone) => Refusal::new(Kind::Malformed, "The request's body could not be read to its end."),
-            Fault::Client(BodyError::Malformed(why)) => Refusal::new(Kind::Malformed, *why),
-            Fault::Client(BodyError::TooSlow) => Refusal::new(Kind::BodyTimeout, "The request's body came too slowly (BODY_TIMEOUT)."),
-            Fault::Client(BodyError::TooLarge) => Refusal::new(Kind::BodyTooLarge, "The request's body is larger than this relay allows (MAX_BODY_BYTES)."),
+            Fault::Client(error) => Refusal::from(*error),
         }
     }
 }

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use body::{RequestBody, Sent};
 pub use fault::Fault;
+pub use headers::strip_beta;
 pub use reply::{Reply, ReplyBody};
 pub use socket::{SocketAnswer, SocketRequest};
 
@@ -108,6 +109,13 @@ impl Upstream {
     /// Whether there is a key to lend.
     pub fn has_server_key(&self) -> bool {
         self.authorization.is_some()
+    }
+
+    /// Whether a connection can be had: one is taken from the pool, or dialled, and given back.
+    /// Nothing is sent.
+    pub async fn reach(&self) -> Result<(), Fault> {
+        self.api.pool.lease().await?.give_back();
+        Ok(())
     }
 
     /// Sends a request and waits for the head of its answer. The request is sent again only if no

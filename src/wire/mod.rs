@@ -9,6 +9,7 @@ mod link;
 mod output;
 mod pace;
 mod target;
+mod whole;
 
 pub use body::{BodyError, ClientBody, Inbound};
 pub use framing::{Decoder, Framing, Piece};
@@ -20,3 +21,4 @@ pub use link::{Io, Link};
 pub use output::Output;
 pub use pace::Pace;
 pub use target::Target;
+pub use whole::read_whole;

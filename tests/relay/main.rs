@@ -9,6 +9,7 @@
 
 mod support;
 
+mod accounts;
 mod addresses;
 mod chaos;
 mod commands;
@@ -27,6 +28,7 @@ mod offer;
 mod origins;
 mod outbound;
 mod paths;
+mod retired;
 mod secrets;
 mod smuggling;
 mod sockets;

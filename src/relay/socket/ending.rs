@@ -24,6 +24,8 @@ pub(super) enum Ending {
     Inactive,
     /// It reached `SESSION_TIMEOUT`.
     Over,
+    /// The client's credential was withdrawn.
+    Revoked,
     /// The relay shuts down.
     Drained,
     /// The relay's time is over, and there was no end between two messages.
@@ -65,6 +67,8 @@ impl Codes {
             Kind::CapacityReached | Kind::Overloaded if is_page => 1008,
             Kind::CapacityReached | Kind::Overloaded => 1013,
             Kind::BodyTooLarge => 1009,
+            // As OpenAI (wire.md 5.4).
+            Kind::BetaDisabled => 4000,
             _ if kind.status().is_client_error() => 1008,
             _ => 1011,
         }
@@ -152,6 +156,12 @@ impl Ending {
                 Kind::SessionOver,
                 "The session has reached this relay's SESSION_TIMEOUT. Connect again.",
             ),
+            Ending::Revoked => explained(
+                codes.of_refusal(Kind::Unauthorized),
+                "the credential was withdrawn",
+                Kind::Unauthorized,
+                "The credential that opened this session was withdrawn. Log in again.",
+            ),
             Ending::Drained => words(codes.draining(), "the relay is shutting down"),
         })
     }
@@ -166,7 +176,7 @@ impl Ending {
             | Ending::Silent(Side::Upstream)
             | Ending::Cut => return None,
             Ending::Violated(Side::Upstream, violation) => words(violation.code, violation.why),
-            Ending::Inactive | Ending::Over | Ending::Drained => words(1000, ""),
+            Ending::Inactive | Ending::Over | Ending::Revoked | Ending::Drained => words(1000, ""),
             _ => words(1001, ""),
         })
     }
@@ -185,6 +195,7 @@ impl Ending {
             | Ending::Stalled(_)
             | Ending::Silent(_) => Outcome::UpstreamFailed,
             Ending::Inactive | Ending::Over => Outcome::Idle,
+            Ending::Revoked => Outcome::Revoked,
             Ending::Drained | Ending::Cut => Outcome::Drained,
         }
     }
@@ -196,7 +207,7 @@ impl Ending {
             Side::Upstream => "the upstream",
         };
         Some(match self {
-            Ending::Closed | Ending::Drained => return None,
+            Ending::Closed | Ending::Revoked | Ending::Drained => return None,
             Ending::Cut => "DRAIN_TIMEOUT was over".to_owned(),
             Ending::Gone(side) => format!("{} left without a close frame", name(side)),
             Ending::Broken(side, error) => format!("{}: {error}", name(side)),

@@ -1,0 +1,35 @@
+//! Revocation: tells one exchange that its caller's credential was withdrawn, while it runs.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Never ready for callers whose credential cannot be withdrawn, which costs them nothing.
+#[derive(Debug)]
+pub struct Revocation(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
+
+impl Revocation {
+    pub(super) fn of(revoked: Option<CancellationToken>) -> Revocation {
+        Revocation(revoked.map(|revoked| Box::pin(revoked.cancelled_owned())))
+    }
+
+    /// Ready once it was withdrawn.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(revoked) => revoked.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// What the work comes to, or nothing if the credential is withdrawn first.
+    pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        poll_fn(|cx| match self.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => work.as_mut().poll(cx).map(Some),
+        })
+        .await
+    }
+}

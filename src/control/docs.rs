@@ -1,0 +1,73 @@
+//! `/openapi.json`, from the code, and `/docs`, a page of the relay's own that shows it. The page
+//! loads nothing from elsewhere.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::Control;
+
+/// What the page may do: show what the relay itself serves.
+const PAGE_POLICY: &str = "default-src 'none';script-src 'self';style-src 'self';connect-src 'self';img-src 'self';\
+    base-uri 'none';form-action 'none';frame-ancestors 'none'";
+const PAGE: &str = include_str!("docs/index.html");
+const SCRIPT: &str = include_str!("docs/docs.js");
+const STYLE: &str = include_str!("docs/docs.css");
+
+/// What the description says besides the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "openai-relay",
+        description = "The relay's own routes. Everything under `/v1/` is OpenAI's API, relayed as it is: its description is OpenAI's."
+    ),
+    tags(
+        (name = "auth", description = "Accounts: registering, logging in and out. Where SECRET_KEY is not set these answer 404."),
+        (name = "chat", description = "Chat for users"),
+        (name = "admin", description = "For admins"),
+        (name = "health", description = "For monitoring"),
+        (name = "relay", description = "What is relayed besides `/v1/`"),
+    ),
+    modifiers(&Bearer),
+)]
+pub(super) struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .description(Some("An access token from `/api/v1/auth/login`."))
+            .build();
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn description(State(control): State<Control>) -> Response {
+    let kind = (header::CONTENT_TYPE, "application/json");
+    ([kind], control.description).into_response()
+}
+
+/// `GET /docs`.
+pub(super) async fn page() -> Response {
+    let kind = (header::CONTENT_TYPE, "text/html; charset=utf-8");
+    let policy = (header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+    ([kind, policy], PAGE).into_response()
+}
+
+/// `GET /docs/docs.js`.
+pub(super) async fn script() -> Response {
+    let kind = (header::CONTENT_TYPE, "text/javascript; charset=utf-8");
+    ([kind], SCRIPT).into_response()
+}
+
+/// `GET /docs/docs.css`.
+pub(super) async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}

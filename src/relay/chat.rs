@@ -1,0 +1,365 @@
+//! `/api/v1/chat`: the chat routes of an older accounts API, over the same trunk as `/v1`. A
+//! request's fields go up as they were sent, but for `stream` and, where there is none, `model`.
+
+use std::borrow::Cow;
+use std::fmt::{self, Formatter};
+use std::time::{Duration, Instant};
+
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::body::{Answered, RelayedBody};
+use super::events::EventStream;
+use super::exchange::Exchange;
+use super::{Relay, Wish, X_RELAY_MODEL};
+use crate::admission::Permit;
+use crate::error::{Problem, Refusal};
+use crate::upstream::{Fault, Reply, RequestBody};
+use crate::wire::{ClientBody, read_whole};
+
+/// The largest request, in bytes: images may be inside.
+const MAX_REQUEST: usize = 32 * 1024 * 1024;
+/// The largest error that gets a `detail`, and the largest list of models, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
+const MAX_LIST: usize = 8 * 1024 * 1024;
+/// How long the list of models is told again.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+const COMPLETIONS: &[u8] = b"/v1/chat/completions";
+const MODELS: &[u8] = b"/v1/models";
+
+/// What is asked of the chat routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chat {
+    /// A completion, whole.
+    Completion,
+    /// A completion as events.
+    Stream,
+    /// The list of models.
+    Models,
+}
+
+/// The list of models as it was last told.
+pub(super) type KnownModels = Mutex<Option<(Instant, Bytes)>>;
+
+impl Relay {
+    /// Answers a request to one of the chat routes.
+    pub async fn chat(
+        &self,
+        permit: Permit,
+        chat: Chat,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Answered>, Refusal> {
+        let exchange = Exchange::new(permit);
+        match chat {
+            Chat::Models => self.models(exchange).await,
+            _ => {
+                self.completion(exchange, chat == Chat::Stream, request)
+                    .await
+            }
+        }
+    }
+
+    async fn completion(
+        &self,
+        mut exchange: Exchange,
+        is_streamed: bool,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Answered>, Refusal> {
+        let (head, body) = request.into_parts();
+        let too_large = "A chat request is at most 32 MiB here.";
+        let body = read_whole(body, MAX_REQUEST, too_large).await;
+        let rewritten = body.and_then(|body| {
+            rewrite(&body, is_streamed, &self.default_model, |model| {
+                self.replace_model(model)
+            })
+        });
+        let (body, replaced) = rewritten.map_err(|refusal| exchange.refused(refusal))?;
+        let mut headers = head.headers;
+        for name in [
+            header::CONTENT_LENGTH,
+            header::EXPECT,
+            // An error gets a field more, so it must be readable.
+            header::ACCEPT_ENCODING,
+        ] {
+            headers.remove(name);
+        }
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let wish = Wish {
+            method: Method::POST,
+            target: COMPLETIONS,
+            headers,
+            body: RequestBody::whole(body, exchange.sent()),
+        };
+        let mut reply = self.send(&mut exchange, wish).await?;
+        exchange.answered(reply.status(), reply.headers_mut());
+        if let Some(model) = replaced {
+            reply.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        if !reply.status().is_success() {
+            return explain(exchange, reply).await;
+        }
+        Ok(self.relayed(exchange, reply, head.version))
+    }
+
+    fn relayed(&self, exchange: Exchange, reply: Reply, version: Version) -> Response<Answered> {
+        let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
+        reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events)))
+    }
+
+    async fn models(&self, mut exchange: Exchange) -> Result<Response<Answered>, Refusal> {
+        let mut known = self.models.lock().await;
+        if let Some((at, list)) = known.as_ref()
+            && at.elapsed() < REMEMBERED
+        {
+            return Ok(told(exchange, list.clone()));
+        }
+        let wish = Wish {
+            method: Method::GET,
+            target: MODELS,
+            headers: HeaderMap::new(),
+            body: RequestBody::whole(Bytes::new(), exchange.sent()),
+        };
+        let mut reply = self.send(&mut exchange, wish).await?;
+        if !reply.status().is_success() {
+            exchange.answered(reply.status(), reply.headers_mut());
+            return explain(exchange, reply).await;
+        }
+        let list = Limited::new(reply.into_body(), MAX_LIST).collect().await;
+        let list = list.ok().and_then(|list| ids(&list.to_bytes()));
+        let list = list.ok_or_else(|| {
+            let why = "its list of models cannot be read".to_owned();
+            exchange.faulted(&Fault::Broken(why))
+        })?;
+        *known = Some((Instant::now(), list.clone()));
+        Ok(told(exchange, list))
+    }
+}
+
+fn told(mut exchange: Exchange, list: Bytes) -> Response<Answered> {
+    let length = list.len();
+    let mut response = Response::new(Answered::Whole(list));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    exchange.answered(response.status(), response.headers_mut());
+    exchange.sent_down(length);
+    exchange.completed();
+    response
+}
+
+/// The ids of OpenAI's list, in the shape of these routes.
+fn ids(list: &[u8]) -> Option<Bytes> {
+    let list: Value = serde_json::from_slice(list).ok()?;
+    let models = list["data"].as_array()?;
+    let ids: Vec<&str> = models.iter().filter_map(|one| one["id"].as_str()).collect();
+    Some(Bytes::from(json!({ "models": ids }).to_string()))
+}
+
+/// Adds to an error of the upstream's the `detail` that clients of these routes read.
+async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<Answered>, Refusal> {
+    let (mut head, body) = reply.into_parts();
+    let body = Limited::new(body, MAX_ERROR).collect().await;
+    let body = body.map(|body| body.to_bytes()).map_err(|error| {
+        let fault = match error.downcast::<Fault>() {
+            Ok(fault) => *fault,
+            Err(_) => Fault::Broken("its error is longer than 64 KiB".to_owned()),
+        };
+        exchange.faulted(&fault)
+    })?;
+    let mut said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = said["error"]["message"].as_str().map(str::to_owned);
+    let body = match said.as_object_mut() {
+        Some(fields) => {
+            let status = head.status;
+            let detail = message.unwrap_or_else(|| format!("OpenAI answered {status}."));
+            fields.insert("detail".to_owned(), json!(detail));
+            Bytes::from(said.to_string())
+        }
+        // Not JSON: a gateway's page, say.
+        None => body,
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    exchange.sent_down(body.len());
+    exchange.completed();
+    Ok(Response::from_parts(head, Answered::Whole(body)))
+}
+
+/// The request as it goes up: every value the same bytes, `stream` as the route says, and a model,
+/// which may have a successor; that is told beside.
+fn rewrite<'a>(
+    body: &[u8],
+    is_streamed: bool,
+    default_model: &str,
+    successor: impl Fn(&str) -> Option<&'a str>,
+) -> Result<(Bytes, Option<HeaderValue>), Refusal> {
+    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "Send a JSON object",
+            _ => "This is not JSON",
+        };
+        Refusal::over_fields(vec![Problem::of("", format!("{what} ({place})."))])
+    })?;
+    let kept = fields.0.iter().filter(|(name, value)| {
+        let is_nothing = matches!(value.get(), "null" | "\"\"");
+        name != "stream" && !(name == "model" && is_nothing)
+    });
+    let mut sent = String::with_capacity(body.len() + 64);
+    sent.push('{');
+    let (mut has_model, mut replaced) = (false, None);
+    for (name, value) in kept {
+        sent.push_str(&Value::from(name.as_ref()).to_string());
+        sent.push(':');
+        let mut new = None;
+        if name == "model" {
+            has_model = true;
+            let model = serde_json::from_str::<Cow<'_, str>>(value.get());
+            new = model.ok().and_then(|model| successor(&model));
+        }
+        match new {
+            Some(new) => {
+                sent.push_str(&Value::from(new).to_string());
+                replaced = HeaderValue::from_str(new).ok();
+            }
+            None => sent.push_str(value.get()),
+        }
+        sent.push(',');
+    }
+    if !has_model {
+        sent.push_str(&format!("\"model\":{},", Value::from(default_model)));
+    }
+    sent.push_str(&format!("\"stream\":{is_streamed}}}"));
+    Ok((Bytes::from(sent), replaced))
+}
+
+/// The fields of an object in order, their values as they were written.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(entry) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+                    fields.push(entry);
+                }
+                Ok(fields)
+            }
+        }
+
+        deserializer.deserialize_map(Object).map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rewritten(body: &str, is_streamed: bool) -> String {
+        let successor = |model: &str| (model == "old").then_some("new");
+        let sent = rewrite(body.as_bytes(), is_streamed, "default", successor);
+        let (sent, replaced) = sent.expect("an object");
+        assert_eq!(replaced.is_some(), body.contains("\"old\""));
+        String::from_utf8(sent.to_vec()).expect("text")
+    }
+
+    #[test]
+    fn values_go_up_as_the_bytes_that_were_sent() {
+        let sent = r#"{"model":"m","seed":12345678901234567890123,"t":1.0E+2, "s":"\u00e4\/" ,"new":{"b":1,"a":[ ]}}"#;
+        assert_eq!(
+            rewritten(sent, false),
+            r#"{"model":"m","seed":12345678901234567890123,"t":1.0E+2,"s":"\u00e4\/","new":{"b":1,"a":[ ]},"stream":false}"#
+        );
+    }
+
+    #[test]
+    fn stream_is_what_the_route_says_and_a_model_is_added_where_there_is_none() {
+        for (body, sent) in [
+            ("{}", r#"{"model":"default","stream":true}"#),
+            (
+                r#"{"stream":false}"#,
+                r#"{"model":"default","stream":true}"#,
+            ),
+            (
+                r#"{"str\u0065am":0,"stream":1}"#,
+                r#"{"model":"default","stream":true}"#,
+            ),
+            (r#"{"model":null}"#, r#"{"model":"default","stream":true}"#),
+            (r#"{"model":""}"#, r#"{"model":"default","stream":true}"#),
+            (r#"{"model":7}"#, r#"{"model":7,"stream":true}"#),
+            (r#"{"model":"old"}"#, r#"{"model":"new","stream":true}"#),
+            (
+                r#"{"a\"b":1}"#,
+                r#"{"a\"b":1,"model":"default","stream":true}"#,
+            ),
+        ] {
+            assert_eq!(rewritten(body, true), sent, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for body in [
+            "",
+            "[]",
+            "null",
+            "7",
+            "\"x\"",
+            "{",
+            "{} {}",
+            "{\"a\":}",
+            "\u{feff}{}",
+        ] {
+            assert!(
+                rewrite(body.as_bytes(), true, "m", |_| None).is_err(),
+                "{body}"
+            );
+        }
+        assert!(rewrite(b"{\"a\":\"\xff\"}", true, "m", |_| None).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_stream_and_a_missing_model_changes(
+            fields in prop::collection::btree_map("[a-z\\PC]{0,8}", any::<i32>(), 0..6),
+        ) {
+            let body = json!(fields);
+            let mut sent: Value = serde_json::from_str(&rewritten(&body.to_string(), true)).expect("JSON");
+            let sent = sent.as_object_mut().expect("an object");
+            prop_assert_eq!(sent.remove("stream"), Some(json!(true)));
+            if !fields.contains_key("model") {
+                prop_assert_eq!(sent.remove("model"), Some(json!("default")));
+            }
+            let expected = fields.iter().filter(|(name, _)| *name != "stream");
+            prop_assert_eq!(sent.len(), expected.clone().count());
+            for (name, value) in expected {
+                prop_assert_eq!(&sent[name], &json!(value));
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_of_models_is_their_ids() {
+        let list = br#"{"object":"list","data":[{"id":"a","object":"model"},{"id":"b"},{}]}"#;
+        assert_eq!(ids(list).as_deref(), Some(&br#"{"models":["a","b"]}"#[..]));
+        assert_eq!(ids(b"<html>"), None);
+        assert_eq!(ids(b"{\"data\":7}"), None);
+    }
+}

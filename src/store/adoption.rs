@@ -1,0 +1,265 @@
+//! Takes over the users of an earlier accounts API, from its table `users`: read, never written.
+
+use anyhow::{Context, Result, bail};
+use secrecy::ExposeSecret;
+use sqlx::any::AnyRow;
+use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
+use time::{Date, Month, PrimitiveDateTime, Time};
+
+use super::users::fold;
+use super::{Dialect, Fault, LONG_PATIENCE, Store};
+use crate::config::DatabaseUrl;
+
+/// What makes a table `users` that of the accounts API that is replaced.
+const COLUMNS: [&str; 6] = [
+    "id",
+    "username",
+    "email",
+    "hashed_password",
+    "is_active",
+    "created_at",
+];
+/// What a password's hash starts with, if it can be verified here.
+const HASHES: [&str; 4] = ["$2a$", "$2b$", "$2y$", "$argon2id$"];
+
+/// A user as somebody else kept it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignUser {
+    /// Its id there, which it keeps.
+    pub id: String,
+    /// Its name.
+    pub username: String,
+    /// Its address.
+    pub email: String,
+    /// In bcrypt's or PHC form.
+    pub password_hash: String,
+    /// Whether it may log in.
+    pub is_active: bool,
+    /// Milliseconds since the epoch; `None` where nobody knows.
+    pub created_at_ms: Option<i64>,
+}
+
+/// What became of foreign users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Adopted {
+    /// Taken over.
+    pub added: u64,
+    /// Taken over before.
+    pub known: u64,
+    /// Their name, address or id belongs to another user.
+    pub taken: u64,
+    /// Their password's hash is none that can be verified here.
+    pub unusable: u64,
+}
+
+impl Store {
+    /// Takes these users over, all or none.
+    pub async fn adopt(&self, users: &[ForeignUser], now_ms: i64) -> Result<Adopted, Fault> {
+        let work = async {
+            let mut work = self.begin().await?;
+            let adopted = adopt(&mut work, users, now_ms).await?;
+            work.commit().await?;
+            Ok(adopted)
+        };
+        self.timed(LONG_PATIENCE, work).await
+    }
+}
+
+/// The users in the table `users` of any database, which is left as it is.
+pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
+    sqlx::any::install_default_drivers();
+    let (url, dialect) = match url {
+        DatabaseUrl::Sqlite(None) => bail!("there is nothing in a database in memory"),
+        DatabaseUrl::Sqlite(Some(path)) => {
+            let path = std::path::absolute(path)?;
+            let mut url = url::Url::parse("sqlite:///?mode=ro")?;
+            url.set_path(&path.to_string_lossy());
+            (String::from(url), Dialect::Sqlite)
+        }
+        DatabaseUrl::Postgres { url, .. } => (url.expose_secret().to_owned(), Dialect::Postgres),
+    };
+    let mut connection = AnyConnection::connect(&url).await?;
+    if !has_old_table(&mut connection, dialect).await? {
+        bail!(
+            "it has no table `users` with the columns {}",
+            COLUMNS.join(", ")
+        );
+    }
+    let sql = "SELECT CAST(id AS TEXT) AS id, CAST(username AS TEXT) AS username, CAST(email AS TEXT) AS email, \
+               CAST(hashed_password AS TEXT) AS hashed_password, CAST(is_active AS TEXT) AS is_active, \
+               CAST(created_at AS TEXT) AS created_at FROM users";
+    let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
+    let users = rows.iter().map(user_of).collect::<sqlx::Result<_>>();
+    connection.close().await?;
+    users.context("reading the table `users`")
+}
+
+/// Takes over what is new in a table `users` beside the relay's own tables.
+pub(super) async fn adopt_old_table(
+    work: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    now_ms: i64,
+) -> sqlx::Result<()> {
+    if !has_old_table(work, dialect).await? {
+        return Ok(());
+    }
+    let sql = "SELECT CAST(u.id AS TEXT) AS id, CAST(u.username AS TEXT) AS username, CAST(u.email AS TEXT) AS email, \
+               CAST(u.hashed_password AS TEXT) AS hashed_password, CAST(u.is_active AS TEXT) AS is_active, \
+               CAST(u.created_at AS TEXT) AS created_at FROM users u \
+               WHERE NOT EXISTS (SELECT 1 FROM relay_adopted a WHERE a.source_id = CAST(u.id AS TEXT))";
+    let rows = sqlx::query(sql).fetch_all(&mut **work).await?;
+    let users: Vec<_> = rows.iter().map(user_of).collect::<sqlx::Result<_>>()?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    let adopted = adopt(work, &users, now_ms).await?;
+    tracing::info!(
+        added = adopted.added,
+        taken = adopted.taken,
+        unusable = adopted.unusable,
+        "users of the table `users` were taken over"
+    );
+    Ok(())
+}
+
+async fn has_old_table(connection: &mut AnyConnection, dialect: Dialect) -> sqlx::Result<bool> {
+    let sql = match dialect {
+        Dialect::Sqlite => "SELECT name FROM pragma_table_info('users')",
+        Dialect::Postgres => {
+            "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
+             WHERE table_name = 'users' AND table_schema = ANY (current_schemas(false))"
+        }
+    };
+    let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(connection).await?;
+    Ok(COLUMNS
+        .iter()
+        .all(|column| names.iter().any(|name| name == column)))
+}
+
+async fn adopt(
+    work: &mut Transaction<'_, Any>,
+    users: &[ForeignUser],
+    now_ms: i64,
+) -> sqlx::Result<Adopted> {
+    let mark =
+        "INSERT INTO relay_adopted (source_id, adopted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let add = "INSERT INTO relay_users (id, username, username_folded, email, email_folded, password_hash, role, \
+               is_active, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, 'user', $7, $8, $9) \
+               ON CONFLICT DO NOTHING";
+    let mut adopted = Adopted::default();
+    for user in users {
+        let is_usable = HASHES
+            .iter()
+            .any(|start| user.password_hash.starts_with(start));
+        if !is_usable || user.id.is_empty() || user.username.is_empty() || user.email.is_empty() {
+            adopted.unusable += 1;
+            continue;
+        }
+        let query = sqlx::query(mark).bind(&user.id).bind(now_ms);
+        if query.execute(&mut **work).await?.rows_affected() == 0 {
+            adopted.known += 1;
+            continue;
+        }
+        let query = sqlx::query(add)
+            .bind(&user.id)
+            .bind(&user.username)
+            .bind(fold(&user.username))
+            .bind(&user.email)
+            .bind(fold(&user.email))
+            .bind(&user.password_hash)
+            .bind(i64::from(user.is_active))
+            .bind(user.created_at_ms.unwrap_or(now_ms))
+            .bind(now_ms);
+        match query.execute(&mut **work).await?.rows_affected() {
+            0 => adopted.taken += 1,
+            _ => adopted.added += 1,
+        }
+    }
+    Ok(adopted)
+}
+
+fn user_of(row: &AnyRow) -> sqlx::Result<ForeignUser> {
+    let text = |name: &str| row.try_get::<Option<String>, _>(name);
+    let is_active = text("is_active")?;
+    Ok(ForeignUser {
+        id: text("id")?.unwrap_or_default(),
+        username: text("username")?.unwrap_or_default(),
+        email: text("email")?.unwrap_or_default(),
+        password_hash: text("hashed_password")?.unwrap_or_default(),
+        is_active: is_active.is_none_or(|text| is_yes(&text)),
+        created_at_ms: text("created_at")?.and_then(|text| parse_time(&text)),
+    })
+}
+
+/// A flag, as databases and people write it.
+pub fn is_yes(text: &str) -> bool {
+    ["1", "true", "t", "yes", "y"]
+        .iter()
+        .any(|yes| text.trim().eq_ignore_ascii_case(yes))
+}
+
+/// ISO 8601 with or without a fraction and an offset; without one it is UTC. In milliseconds since
+/// the epoch.
+pub fn parse_time(text: &str) -> Option<i64> {
+    let (date, clock) = text.trim().split_once(['T', ' '])?;
+    let mut parts = date.splitn(3, '-');
+    let year = parts.next()?.parse().ok()?;
+    let month = Month::try_from(parts.next()?.parse::<u8>().ok()?).ok()?;
+    let date = Date::from_calendar_date(year, month, parts.next()?.parse().ok()?).ok()?;
+    let split = clock.find(['+', '-', 'Z']).unwrap_or(clock.len());
+    let (clock, offset) = clock.split_at(split);
+    let mut parts = clock.splitn(3, ':');
+    let (hour, minute) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let seconds: f64 = parts.next().unwrap_or("0").parse().ok()?;
+    if !(0.0..60.0).contains(&seconds) {
+        return None;
+    }
+    let clock = Time::from_hms(hour, minute, 0).ok()?;
+    let start = PrimitiveDateTime::new(date, clock)
+        .assume_utc()
+        .unix_timestamp();
+    // The range was checked above, so nothing is lost.
+    #[allow(clippy::cast_possible_truncation)]
+    let millis = (seconds * 1000.0) as i64;
+    Some((start - offset_s(offset)?) * 1000 + millis)
+}
+
+fn offset_s(text: &str) -> Option<i64> {
+    let Some(sign) = text.chars().next().filter(|c| *c != 'Z') else {
+        return Some(0);
+    };
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let hours: i64 = digits.get(..2)?.parse().ok()?;
+    let minutes: i64 = digits.get(2..4).map_or(Some(0), |text| text.parse().ok())?;
+    let seconds = (hours * 60 + minutes) * 60;
+    Some(if sign == '-' { -seconds } else { seconds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_sqlite_postgres_and_python_write_them() {
+        for text in [
+            "2024-01-02 03:04:05.678901",
+            "2024-01-02T03:04:05.678901",
+            "2024-01-02T03:04:05.678Z",
+            "2024-01-02 03:04:05.678+00",
+            "2024-01-02T05:34:05.678+02:30",
+            "2024-01-01 22:04:05.678-0500",
+        ] {
+            assert_eq!(parse_time(text), Some(1_704_164_645_678), "{text}");
+        }
+        assert_eq!(parse_time("2024-01-02 03:04"), Some(1_704_164_640_000));
+        for text in [
+            "",
+            "yesterday",
+            "2024-13-01 00:00:00",
+            "2024-01-02 25:00:00",
+            "2024-01-02 03:04:99",
+        ] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Fault: why the database did not do what it was asked, in the terms that its callers branch on.
+
+use std::fmt::{self, Display, Formatter};
+
+use sqlx::error::DatabaseError;
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It cannot be reached, or does not answer in time.
+    Unreachable(String),
+    /// It answers, but cannot do this now: its disk is full, somebody holds a lock for too long.
+    Failed(String),
+    /// Another user has this name or address.
+    Taken(Taken),
+}
+
+/// What of a user belongs to another one already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The user name.
+    Username,
+    /// The address.
+    Email,
+}
+
+impl Fault {
+    /// What an error of the driver's means. Its text holds no values, only what is said of them.
+    pub(super) fn of(error: &sqlx::Error) -> Fault {
+        match error {
+            sqlx::Error::Database(error) if is_going_down(error.as_ref()) => {
+                Fault::Unreachable(error.message().to_owned())
+            }
+            sqlx::Error::Database(error) => Fault::Failed(error.message().to_owned()),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Fault::Unreachable(error.to_string()),
+            _ => Fault::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Postgres shuts down, starts up, or has no connection left (classes 08, 53 and 57 of its
+/// appendix A).
+fn is_going_down(error: &dyn DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    code.starts_with("08") || code.starts_with("57P0") || code == "53300"
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreachable(why) | Fault::Failed(why) => f.write_str(why),
+            Fault::Taken(Taken::Username) => f.write_str("this user name is taken"),
+            Fault::Taken(Taken::Email) => f.write_str("this address is taken"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}

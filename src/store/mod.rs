@@ -1,0 +1,293 @@
+//! The store: accounts in SQLite or Postgres, by one portable SQL text. Knows tables, no rules.
+//!
+//! Statements are constants; whatever came from outside is bound, never part of the text. Nothing
+//! here is awaited by a relayed request but the look-up of a credential that no cache knows.
+
+mod addresses;
+mod adoption;
+mod fault;
+mod invites;
+mod logins;
+mod migrations;
+mod users;
+
+use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+use sqlx::any::AnyPoolOptions;
+use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
+pub use fault::{Fault, Taken};
+pub use invites::{Invite, NewInvite};
+pub use logins::{Member, NewLogin, Refresh, Rotation};
+pub use users::{Credentials, NewUser, Page, Role, User};
+
+use crate::config::DatabaseUrl;
+
+/// How long a connection may take to be had.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a question may take altogether.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an adoption or a migration may take: a hundred thousand users take seconds.
+const LONG_PATIENCE: Duration = Duration::from_secs(300);
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 8;
+
+/// Which database it is, where one statement needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// What is known of the database's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It has not been reached since the start: nobody knows whether its tables are there.
+    New = 0,
+    /// It answers.
+    Up = 1,
+    /// It did not answer when it was last asked.
+    Down = 2,
+}
+
+/// A database with the relay's tables.
+#[derive(Debug)]
+pub struct Store {
+    reader: AnyPool,
+    writer: AnyPool,
+    dialect: Dialect,
+    condition: AtomicU8,
+}
+
+impl Store {
+    /// Connects, migrates and adopts. `Err` for what only the operator can mend; a server that is
+    /// not there (yet) gives a store that is [`Condition::New`], to be [probed](Store::probe).
+    pub async fn open(url: &DatabaseUrl) -> Result<Store> {
+        sqlx::any::install_default_drivers();
+        let store = match url {
+            DatabaseUrl::Sqlite(None) => Store::in_memory()?,
+            DatabaseUrl::Sqlite(Some(path)) => Store::in_file(path)?,
+            DatabaseUrl::Postgres { url, .. } => Store::on_server(url.expose_secret())?,
+        };
+        let context = || format!("DATABASE_URL ({})", url.shown());
+        match store.prepare().await {
+            Ok(()) => store.note(Condition::Up),
+            Err(error) if store.dialect == Dialect::Postgres && is_absence(&error) => {
+                tracing::warn!(
+                    "the database does not answer yet ({error:#}): accounts wait for it, all else is served"
+                );
+            }
+            Err(error) => return Err(error).with_context(context),
+        }
+        Ok(store)
+    }
+
+    fn in_memory() -> Result<Store> {
+        // Every connection would be a database of its own, forgotten with it.
+        let only = pool(1, Access::Write)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy("sqlite::memory:")?;
+        Ok(Store::new(only.clone(), only, Dialect::Sqlite))
+    }
+
+    fn in_file(path: &Path) -> Result<Store> {
+        let path = std::path::absolute(path)?;
+        create_private(&path)
+            .with_context(|| format!("DATABASE_URL ({}): cannot be opened", path.display()))?;
+        let mut url = url::Url::parse("sqlite:///")?;
+        url.set_path(&path.to_string_lossy());
+        let open = |count, access| {
+            let pool = pool(count, access).idle_timeout(None).max_lifetime(None);
+            pool.connect_lazy(url.as_str())
+        };
+        let (reader, writer) = (open(SQLITE_READERS, Access::Read)?, open(1, Access::Write)?);
+        Ok(Store::new(reader, writer, Dialect::Sqlite))
+    }
+
+    fn on_server(url: &str) -> Result<Store> {
+        let pool = AnyPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(ACQUIRE)
+            .connect_lazy(url)?;
+        Ok(Store::new(pool.clone(), pool, Dialect::Postgres))
+    }
+
+    fn new(reader: AnyPool, writer: AnyPool, dialect: Dialect) -> Store {
+        Store {
+            reader,
+            writer,
+            dialect,
+            condition: AtomicU8::new(Condition::New as u8),
+        }
+    }
+
+    /// How it was when it was last asked.
+    pub fn condition(&self) -> Condition {
+        match self.condition.load(Ordering::Relaxed) {
+            0 => Condition::New,
+            1 => Condition::Up,
+            _ => Condition::Down,
+        }
+    }
+
+    /// Asks it, whatever its condition, and notes what came of it.
+    pub async fn probe(&self) -> Result<(), Fault> {
+        if self.condition() == Condition::New {
+            let prepared = self.prepare().await;
+            prepared.map_err(|error| Fault::Unreachable(format!("{error:#}")))?;
+            self.note(Condition::Up);
+            return Ok(());
+        }
+        let question = sqlx::query("SELECT 1").fetch_one(&self.reader);
+        self.timed(PATIENCE, question).await.map(|_| ())
+    }
+
+    /// Closes every connection; what runs is finished first.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// Migrates, and adopts the users of an earlier accounts API.
+    async fn prepare(&self) -> Result<()> {
+        let prepared = tokio::time::timeout(LONG_PATIENCE, async {
+            let now_ms = now_ms();
+            let mut work = self.begin().await?;
+            migrations::lock(&mut work, self.dialect).await?;
+            migrations::migrate(&mut work, now_ms).await?;
+            adoption::adopt_old_table(&mut work, self.dialect, now_ms).await?;
+            work.commit().await?;
+            anyhow::Ok(())
+        });
+        prepared.await.context("it does not answer")?
+    }
+
+    /// A transaction that may write. Holds what lock there is from its start, so that two that
+    /// read and then write take turns.
+    async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
+        match self.dialect {
+            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
+            Dialect::Postgres => self.writer.begin().await,
+        }
+    }
+
+    /// Asks the database unless it is known to be gone, and notes whether it answered.
+    async fn ask<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> Result<T, Fault> {
+        if self.condition() != Condition::Up {
+            let why = "the database did not answer when it was last asked";
+            return Err(Fault::Unreachable(why.to_owned()));
+        }
+        self.timed(PATIENCE, work).await
+    }
+
+    async fn timed<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, Fault> {
+        let fault = match tokio::time::timeout(patience, work).await {
+            Ok(Ok(value)) => {
+                self.note(Condition::Up);
+                return Ok(value);
+            }
+            Ok(Err(error)) => Fault::of(&error),
+            Err(_) => Fault::Unreachable("it does not answer".to_owned()),
+        };
+        if let Fault::Unreachable(why) = &fault {
+            self.note_down(why);
+        }
+        Err(fault)
+    }
+
+    fn note(&self, condition: Condition) {
+        let before = self.condition.swap(condition as u8, Ordering::Relaxed);
+        if before == Condition::Down as u8 && condition == Condition::Up {
+            tracing::info!("the database answers again");
+        }
+    }
+
+    fn note_down(&self, why: &str) {
+        let down = Condition::Down as u8;
+        if self.condition.swap(down, Ordering::Relaxed) != down {
+            tracing::warn!(
+                cause = why,
+                "the database does not answer: known accounts go on for 15 minutes, routes of accounts answer 503"
+            );
+        }
+    }
+}
+
+/// What a pool's connections are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// Connections to SQLite. What is acknowledged is on the disk, even if the power fails.
+fn pool(connections: u32, access: Access) -> sqlx::pool::PoolOptions<Any> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .after_connect(move |connection: &mut AnyConnection, _| {
+            Box::pin(async move {
+                connection.execute("PRAGMA busy_timeout = 4000").await?;
+                connection.execute("PRAGMA foreign_keys = ON").await?;
+                if access == Access::Write {
+                    connection.execute("PRAGMA journal_mode = WAL").await?;
+                    connection.execute("PRAGMA synchronous = FULL").await?;
+                } else {
+                    connection.execute("PRAGMA query_only = ON").await?;
+                }
+                Ok(())
+            })
+        })
+}
+
+/// Nobody but this user may read the file: it holds the hashes of passwords.
+fn create_private(path: &Path) -> Result<()> {
+    std::fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(())
+}
+
+/// Whether a server is not there, as against one that says no.
+fn is_absence(error: &anyhow::Error) -> bool {
+    let fault = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<sqlx::Error>());
+    match fault {
+        Some(sqlx::Error::Tls(_)) => false,
+        Some(error) => matches!(Fault::of(error), Fault::Unreachable(_)),
+        None => error.is::<tokio::time::error::Elapsed>(),
+    }
+}
+
+/// Milliseconds since the epoch, as the tables count.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since the epoch in RFC 3339.
+pub fn timestamp(millis: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+    let text = at.map(|at| at.format(&Rfc3339).unwrap_or_default());
+    text.unwrap_or_default()
+}
