@@ -66,6 +66,22 @@ install_node() {
     cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
 }
 
+# A self-signed pair for relays that speak TLS.
+install_certificate() {
+    command -v openssl >/dev/null || apt_install openssl
+    local folder=.test/tls
+    if openssl x509 -in "$folder/cert.pem" -checkend 86400 -noout >/dev/null 2>&1; then
+        return 0
+    fi
+    mkdir -p "$folder"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$folder/key.pem" -out "$folder/cert.pem" \
+        2>.test/logs/openssl.log || {
+        tail -n 20 .test/logs/openssl.log >&2
+        return 1
+    }
+}
+
 install_chromium() {
     command -v chromium >/dev/null || apt_install chromium
 }

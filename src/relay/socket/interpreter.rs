@@ -36,7 +36,7 @@ impl Interpreter {
     }
 
     /// A message of the client's, on its way up.
-    pub(super) fn from_client(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
+    pub(super) fn carry_up(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
         let Message { opcode, payload } = message;
         let Some(beta) = self.beta.as_mut().filter(|_| opcode == Opcode::Text) else {
             return outgoing.send(opcode, false, [payload]);
@@ -46,7 +46,7 @@ impl Interpreter {
     }
 
     /// A message of the upstream's, on its way down.
-    pub(super) fn from_upstream(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
+    pub(super) fn carry_down(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
         let Message { opcode, payload } = message;
         let plan = match self.beta.as_mut().filter(|_| opcode == Opcode::Text) {
             Some(beta) => Plan::of(beta.server_event(&payload), &payload),

@@ -215,8 +215,8 @@ impl MessagePump {
             destination: self.source.other(),
         };
         match self.source {
-            Side::Client => interpreter.from_client(message, &mut outgoing),
-            Side::Upstream => interpreter.from_upstream(message, &mut outgoing),
+            Side::Client => interpreter.carry_up(message, &mut outgoing),
+            Side::Upstream => interpreter.carry_down(message, &mut outgoing),
         }
         Ok(())
     }

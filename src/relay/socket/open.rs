@@ -121,8 +121,7 @@ impl Relay {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
         let wanted = self.wanted(target);
-        let is_beta = client.is_beta() && wanted.is_realtime;
-        if is_beta && self.rules.beta == Beta::Refuse {
+        if client.is_beta() && wanted.is_realtime && self.rules.beta == Beta::Refuse {
             return Err(exchange.refused(Refusal::new(
                 Reason::BetaDisabled,
                 "The Realtime beta is switched off, and this relay does not translate it (REALTIME_BETA). Use the GA interface.",
@@ -142,34 +141,8 @@ impl Relay {
             Ok(SocketAnswer::Switched(link, headers)) => {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
-                let deflates = self.rules.compression && client.offers_deflate();
-                if deflates {
-                    let extensions = header::SEC_WEBSOCKET_EXTENSIONS;
-                    response.headers_mut().insert(extensions, deflate::ANSWER);
-                }
-                if let Some(model) = wanted.replaced {
-                    response.headers_mut().insert(X_RELAY_MODEL, model);
-                }
-                let translates = is_beta && self.rules.beta == Beta::Translate;
-                let beta = translates.then(|| Translator::new(wanted.kind, self.aliases.clone()));
-                let interpreter = (beta.is_some() || deflates)
-                    .then(|| Box::new(Interpreter::new(beta, deflates)));
                 exchange.answered(response.status(), response.headers_mut());
-                let rules = &self.rules;
-                let patience = match wanted.is_conversation {
-                    true => &rules.conversation,
-                    false => &rules.other,
-                };
-                let session = Session {
-                    exchange,
-                    upstream: link,
-                    rules: Arc::clone(&self.rules),
-                    codes: Codes::of(&path),
-                    model: wanted.model,
-                    patience: Arc::clone(patience),
-                    interpreter,
-                };
-                let socket = Socket::Session(Box::new(session));
+                let socket = self.session(exchange, link, client, wanted, &path, &mut response);
                 Ok(Opened::Socket(response.map(|()| socket)))
             }
             Ok(SocketAnswer::Refused(reply)) => {
@@ -183,6 +156,43 @@ impl Relay {
             }
             Err(fault) => Err(exchange.faulted(&fault)),
         }
+    }
+
+    /// A session, and what its 101 says of it.
+    fn session(
+        &self,
+        exchange: Exchange,
+        upstream: Link,
+        client: &Handshake,
+        wanted: Wanted,
+        path: &str,
+        response: &mut Response<()>,
+    ) -> Socket {
+        let rules = &self.rules;
+        let deflates = rules.compression && client.offers_deflate();
+        if deflates {
+            let extensions = header::SEC_WEBSOCKET_EXTENSIONS;
+            response.headers_mut().insert(extensions, deflate::ANSWER);
+        }
+        if let Some(model) = wanted.replaced {
+            response.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        let translates = client.is_beta() && wanted.is_realtime && rules.beta == Beta::Translate;
+        let beta = translates.then(|| Translator::new(wanted.kind, self.aliases.clone()));
+        let is_seen = beta.is_some() || deflates;
+        let patience = match wanted.is_conversation {
+            true => &rules.conversation,
+            false => &rules.other,
+        };
+        Socket::Session(Box::new(Session {
+            exchange,
+            upstream,
+            rules: Arc::clone(rules),
+            codes: Codes::of(path),
+            model: wanted.model,
+            patience: Arc::clone(patience),
+            interpreter: is_seen.then(|| Box::new(Interpreter::new(beta, deflates))),
+        }))
     }
 
     /// What goes upstream for the client's target.

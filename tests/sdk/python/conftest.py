@@ -63,6 +63,9 @@ class Pair:
     def received(self):
         return self.ask("received")
 
+    def sockets(self):
+        return self.ask("sockets")
+
     def reset(self):
         root = self.upstream.removesuffix("/v1")
         urllib.request.urlopen(urllib.request.Request(f"{root}/__fake/reset", method="POST"))
