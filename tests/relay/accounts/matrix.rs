@@ -30,11 +30,12 @@ enum For {
 }
 
 /// The relay's own routes.
-const OWN: [(&str, &str, For); 28] = [
+const OWN: [(&str, &str, For); 29] = [
     ("GET", "/", For::All),
     ("GET", "/docs", For::All),
     ("GET", "/docs/docs.js", For::All),
     ("GET", "/docs/docs.css", For::All),
+    ("GET", "/docs/icon.svg", For::All),
     ("GET", "/openapi.json", For::All),
     ("GET", "/health", For::All),
     ("GET", "/ready", For::All),
