@@ -73,6 +73,10 @@ Try it from another terminal:
 
   curl http://{address}/v1/chat/completions -H "Authorization: Bearer {token}" -H "Content-Type: application/json" -d '{{"model":"gpt-6-luna","messages":[{{"role":"user","content":"Hello"}}]}}'
 
+Or hold a Realtime session, and type {{"type":"response.create"}} into it:
+
+  npx wscat -c "ws://{address}/v1/realtime?model=gpt-realtime-2.1" -H "Authorization: Bearer {token}"
+
 Or from Python (pip install openai):
 
 from openai import OpenAI
