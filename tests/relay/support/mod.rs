@@ -4,6 +4,7 @@
 
 pub mod dice;
 pub mod frames;
+pub mod kills;
 pub mod people;
 pub mod postgres;
 pub mod raw;
