@@ -265,6 +265,44 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
 }
 
 #[tokio::test]
+async fn check_looks_at_the_database_of_accounts_and_changes_nothing_in_it() {
+    let base_url = one_answer("200 OK", r#"{"data":[]}"#).await;
+    let folder = std::env::temp_dir().join(format!("openai-relay-check-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("app.db");
+    for (url, code, says) in [
+        (format!("sqlite:///{}", file.display()), 0, "reached"),
+        (
+            "sqlite:////nonexistent/app.db".to_owned(),
+            1,
+            "there is no folder",
+        ),
+        (
+            "postgres://u:planted@127.0.0.1:1/d".to_owned(),
+            1,
+            "not usable",
+        ),
+    ] {
+        let variables = [
+            ("OPENAI_BASE_URL", base_url.as_str()),
+            ("OPENAI_API_KEY", SERVER_KEY),
+            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+            ("DATABASE_URL", url.as_str()),
+        ];
+        let output = run(&["check"], &variables).await;
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains(says) && said.contains("registering as a user: anyone"),
+            "{said}"
+        );
+        assert!(!said.contains("planted"), "{said}");
+    }
+    assert!(!file.exists());
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_said_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener
