@@ -96,5 +96,9 @@ install_chromium() {
 }
 
 install_servers() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || apt_install postgresql
+    command -v setpriv >/dev/null || apt_install util-linux
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+    ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || apt_install postgresql
+    command -v pgrep >/dev/null || apt_install procps
 }

@@ -137,7 +137,11 @@ impl Relay {
             key,
             protocol: client.speaks_realtime().then_some(handshake::REALTIME),
         };
-        match self.upstream.open(request).await {
+        let mut revocation = exchange.revocation();
+        let Some(opened) = revocation.unless(self.upstream.open(request)).await else {
+            return Err(exchange.revoked());
+        };
+        match opened {
             Ok(SocketAnswer::Switched(link, headers)) => {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
