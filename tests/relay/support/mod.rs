@@ -9,6 +9,7 @@ pub mod postgres;
 pub mod raw;
 pub mod relay;
 pub mod trust;
+pub mod voice;
 pub mod wait;
 pub mod ws;
 
