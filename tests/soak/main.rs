@@ -50,7 +50,7 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P46" => accounts::a_hundred_thousand().await,
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
         "P36" => stop::gracefully().await,
-        "P43" => sockets::exact_and_idle().await,
+        "P43" => sockets::exact_and_idle(time.unwrap_or(Duration::from_secs(300))).await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,
         _ => Row::new(false, "there is no such row".to_owned()),
     }

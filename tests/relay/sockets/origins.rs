@@ -16,8 +16,6 @@ const B_PAGES: [&str; 2] = [
 ];
 /// What Node's `ws`, and with it wscat, offers beside.
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
-/// An event that is the same in the beta and in GA.
-const EVENT: &str = r#"{"type":"input_audio_buffer.clear"}"#;
 
 async fn origin_b() -> (FakeOpenAi, Relay) {
     let upstream = upstream().await;
@@ -33,9 +31,8 @@ fn b_protocols(token: &str) -> String {
     )
 }
 
-/// A socket of B's whose events come back as they are.
-async fn echoing(upstream: &FakeOpenAi, relay: &Relay, headers: &[&str]) -> Result<Socket, Answer> {
-    upstream.push_script("echo".parse().expect("a script"));
+/// One of its calls, with a new token.
+async fn call(upstream: &FakeOpenAi, relay: &Relay, headers: &[&str]) -> Result<Socket, Answer> {
     let protocols = b_protocols(&upstream.mint_ephemeral());
     let headers = [&[protocols.as_str(), DEFLATE], headers].concat();
     Socket::open(relay.address(), B_TARGET, &headers).await
@@ -45,12 +42,14 @@ fn is_opened(opened: Result<Socket, Answer>) -> Socket {
     opened.unwrap_or_else(|no| panic!("refused: {} {}", no.status, no.text()))
 }
 
-async fn sends_and_hears(socket: &mut Socket) {
-    socket.say(EVENT).await;
-    assert_eq!(
-        socket.event().await,
-        json!({ "type": "input_audio_buffer.clear" })
-    );
+/// Hears of a session in the shape of the beta, which B's clients speak, and says something.
+async fn converses(socket: &mut Socket) {
+    let created = socket.event().await;
+    assert_eq!(created["type"], "session.created", "{created}");
+    assert_eq!(created["session"]["input_audio_format"], "pcm16");
+    assert_eq!(socket.event().await["type"], "conversation.created");
+    socket.say(r#"{"type":"input_audio_buffer.clear"}"#).await;
+    assert_eq!(socket.event().await["type"], "input_audio_buffer.cleared");
 }
 
 /// What a page is told in place of a session.
@@ -73,12 +72,13 @@ async fn asked_until(relay: &Relay, path: &str, is_so: impl Fn(&Answer) -> bool)
 #[tokio::test]
 async fn origin_b_takes_wscat_with_its_token_in_the_list_and_counts_it() {
     let (upstream, relay) = origin_b().await;
-    let mut socket = is_opened(echoing(&upstream, &relay, &[]).await);
+    let mut socket = is_opened(call(&upstream, &relay, &[]).await);
     let answer = &socket.answer;
     assert_eq!(answer.header("sec-websocket-protocol"), Some("realtime"));
-    sends_and_hears(&mut socket).await;
+    converses(&mut socket).await;
     let seen = upstream.sockets().remove(0);
-    assert!(seen.request.target.starts_with("/v1/realtime?model=gpt-"));
+    let successor = "/v1/realtime?model=gpt-realtime-2.1-mini";
+    assert_eq!(seen.request.target, successor);
     assert_eq!(seen.subprotocols, ["realtime"]);
     assert_eq!(seen.request.header("openai-beta"), None);
     let credential = seen.request.header("authorization");
@@ -87,7 +87,7 @@ async fn origin_b_takes_wscat_with_its_token_in_the_list_and_counts_it() {
     for (name, value) in [
         ("totalConnections", 1),
         ("activeConnections", 1),
-        ("messagesRelayed", 2),
+        ("messagesRelayed", 3),
         ("errors", 0),
         ("maxConnections", 200),
     ] {
@@ -110,7 +110,7 @@ async fn origin_b_takes_wscat_with_its_token_in_the_list_and_counts_it() {
             .is_some_and(|time| time.ends_with('Z'))
     );
     let expected = json!({
-        "totalConnections": 1, "activeConnections": 0, "messagesRelayed": 2, "errors": 0,
+        "totalConnections": 1, "activeConnections": 0, "messagesRelayed": 3, "errors": 0,
     });
     assert_eq!(health["stats"], expected);
     assert_eq!(get(relay.address(), "/ready", &[]).await.status, 200);
@@ -126,7 +126,6 @@ async fn origin_b_serves_its_pages_behind_its_nginx_and_no_others() {
         "X-Forwarded-Proto: https",
     ];
     for page in B_PAGES {
-        upstream.push_script("echo".parse().expect("a script"));
         let protocols = b_protocols(&upstream.mint_ephemeral());
         let headers = [&[page, protocols.as_str(), DEFLATE], &proxied[..]].concat();
         let text =
@@ -148,7 +147,7 @@ async fn origin_b_serves_its_pages_behind_its_nginx_and_no_others() {
     }
     upstream.take_received();
     for page in ["Origin: https://cardstudio.org.evil.test", "Origin: null"] {
-        let refused = echoing(&upstream, &relay, &[page]).await;
+        let refused = call(&upstream, &relay, &[page]).await;
         let refused = refused.err().expect("refused");
         let refusal = (refused.status, refused.code());
         assert_eq!(refusal, (403, "origin_not_allowed".to_owned()), "{page}");
@@ -181,22 +180,19 @@ async fn origin_b_is_not_ready_for_more_than_its_200_sessions() {
     let (upstream, relay) = origin_b().await;
     let mut sockets = Vec::new();
     for _ in 0..200 {
-        sockets.push(is_opened(echoing(&upstream, &relay, &[B_PAGES[0]]).await));
+        sockets.push(is_opened(call(&upstream, &relay, &[B_PAGES[0]]).await));
     }
     let ready = get(relay.address(), "/ready", &[]).await;
     assert_eq!(ready.status, 503);
     assert_eq!(ready.json(), json!({ "status": "capacity_reached" }));
-    let refused = echoing(&upstream, &relay, &[])
-        .await
-        .err()
-        .expect("refused");
+    let refused = call(&upstream, &relay, &[]).await.err().expect("refused");
     let refusal = (refused.status, refused.code());
     assert_eq!(refusal, (503, "capacity_reached".to_owned()));
-    let page = is_opened(echoing(&upstream, &relay, &[B_PAGES[1]]).await);
+    let page = is_opened(call(&upstream, &relay, &[B_PAGES[1]]).await);
     assert_eq!(told(page).await, (json!("capacity_reached"), 1008));
     let health = get(relay.address(), "/health", &[]).await.json();
     assert_eq!(health["stats"]["activeConnections"], 200, "{health}");
-    sends_and_hears(&mut sockets[199]).await;
+    converses(&mut sockets[199]).await;
     sockets.pop();
     asked_until(&relay, "/ready", |ready| ready.status == 200).await;
 }
@@ -206,7 +202,7 @@ async fn origin_b_needs_no_settings_at_all_where_it_is_developed() {
     let upstream = upstream().await;
     let relay = Relay::start(&[("OPENAI_BASE_URL", &upstream.base_url())]).await;
     let page = ["Origin: http://localhost:5173"];
-    sends_and_hears(&mut is_opened(echoing(&upstream, &relay, &page).await)).await;
+    converses(&mut is_opened(call(&upstream, &relay, &page).await)).await;
 }
 
 /// Origin D's documented `.env.local`, with a key that the stand-in takes.
