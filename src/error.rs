@@ -207,12 +207,12 @@ impl Kind {
 pub struct Refusal {
     kind: Kind,
     message: Cow<'static, str>,
-    request_id: String,
+    request_id: Box<str>,
     param: Option<&'static str>,
-    retry_after_s: Option<u64>,
+    retry_after_s: Option<u32>,
     allow: Option<&'static str>,
     cause: Option<&'static str>,
-    problems: Vec<Problem>,
+    problems: Box<[Problem]>,
 }
 
 /// What is wrong with one field.
@@ -250,12 +250,12 @@ impl Refusal {
         Refusal {
             kind,
             message: message.into(),
-            request_id: format!("req_{}", Uuid::new_v4().simple()),
+            request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
             param: None,
             retry_after_s: None,
             allow: None,
             cause: None,
-            problems: Vec::new(),
+            problems: Box::default(),
         }
     }
 
@@ -263,7 +263,7 @@ impl Refusal {
     pub fn over_fields(problems: Vec<Problem>) -> Refusal {
         let message = "Some fields cannot be used as they are.";
         let mut refusal = Refusal::new(Kind::InvalidFields, message);
-        refusal.problems = problems;
+        refusal.problems = problems.into_boxed_slice();
         refusal
     }
 
@@ -285,7 +285,7 @@ impl Refusal {
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Refusal {
-        self.retry_after_s = Some(seconds);
+        self.retry_after_s = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         self
     }
 
@@ -350,12 +350,10 @@ impl Refusal {
 
     /// The form that clients of the accounts API know.
     fn to_detail(&self) -> Value {
-        let mut body = match self.problems.is_empty() {
+        let problems: Vec<Value> = self.problems().iter().map(Problem::to_json).collect();
+        let mut body = match problems.is_empty() {
             true => json!({ "detail": self.message }),
-            false => {
-                let problems = self.problems.iter().map(Problem::to_json);
-                json!({ "detail": problems.collect::<Vec<_>>() })
-            }
+            false => json!({ "detail": problems }),
         };
         if let Some(seconds) = self.retry_after_s {
             body["retry_after"] = json!(seconds);

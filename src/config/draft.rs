@@ -31,16 +31,7 @@ impl Draft {
     /// Neutral values only: every one is overwritten by a row's value or default.
     pub(super) fn blank() -> Self {
         let config = Config {
-            server: Server {
-                host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                port: 0,
-                drain_timeout: Duration::ZERO,
-                drain_delay: Duration::ZERO,
-                tls_cert: None,
-                tls_key: None,
-                trusted_proxies: TrustedProxies(Vec::new()),
-                limits: Limits::blank(),
-            },
+            server: blank_server(),
             access: Access {
                 relay_token: None,
                 allow_anonymous: false,
@@ -48,22 +39,8 @@ impl Draft {
                 origins: Origins::Listed(Vec::new()),
                 origins_defaulted: true,
             },
-            upstream: Upstream {
-                api_key: None,
-                base: BaseUrl::blank(),
-                realtime_base: None,
-                connect_timeout: Duration::ZERO,
-                read_timeout: Duration::ZERO,
-                write_timeout: Duration::ZERO,
-                pool_timeout: Duration::ZERO,
-                ca_files: Vec::new(),
-                proxy: Proxy {
-                    https: None,
-                    all: None,
-                    no: None,
-                },
-            },
-            realtime: Realtime::blank(),
+            upstream: blank_upstream(),
+            realtime: blank_realtime(),
             accounts: None,
             database: DatabaseUrl::Sqlite(None),
             default_model: String::new(),
@@ -116,25 +93,16 @@ impl Draft {
     }
 }
 
-impl Realtime {
-    fn blank() -> Self {
-        Self {
-            model: String::new(),
-            beta: Beta::Refuse,
-            aliases: Vec::new(),
-            compression: false,
-            max_sessions: 0,
-            heartbeat: Duration::ZERO,
-            inactivity: Duration::ZERO,
-            session: Duration::ZERO,
-            max_message_bytes: 0,
-        }
-    }
-}
-
-impl Limits {
-    fn blank() -> Self {
-        Self {
+fn blank_server() -> Server {
+    Server {
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 0,
+        drain_timeout: Duration::ZERO,
+        drain_delay: Duration::ZERO,
+        tls_cert: None,
+        tls_key: None,
+        trusted_proxies: TrustedProxies(Vec::new()),
+        limits: Limits {
             header_timeout: Duration::ZERO,
             keep_alive_timeout: Duration::ZERO,
             body_timeout: Duration::ZERO,
@@ -143,7 +111,39 @@ impl Limits {
             max_connections: None,
             max_connections_per_ip: None,
             memory: MemoryBudget::Off,
-        }
+        },
+    }
+}
+
+fn blank_realtime() -> Realtime {
+    Realtime {
+        model: String::new(),
+        beta: Beta::Refuse,
+        aliases: Vec::new(),
+        compression: false,
+        max_sessions: 0,
+        heartbeat: Duration::ZERO,
+        inactivity: Duration::ZERO,
+        session: Duration::ZERO,
+        max_message_bytes: 0,
+    }
+}
+
+fn blank_upstream() -> Upstream {
+    Upstream {
+        api_key: None,
+        base: BaseUrl::blank(),
+        realtime_base: None,
+        connect_timeout: Duration::ZERO,
+        read_timeout: Duration::ZERO,
+        write_timeout: Duration::ZERO,
+        pool_timeout: Duration::ZERO,
+        ca_files: Vec::new(),
+        proxy: Proxy {
+            https: None,
+            all: None,
+            no: None,
+        },
     }
 }
 

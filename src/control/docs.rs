@@ -4,6 +4,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use serde_json::json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -15,6 +16,7 @@ const PAGE_POLICY: &str = "default-src 'none';script-src 'self';style-src 'self'
 const PAGE: &str = include_str!("docs/index.html");
 const SCRIPT: &str = include_str!("docs/docs.js");
 const STYLE: &str = include_str!("docs/docs.css");
+const ICON: &str = include_str!("docs/icon.svg");
 
 /// What the description says besides the routes.
 #[derive(OpenApi)]
@@ -30,7 +32,7 @@ const STYLE: &str = include_str!("docs/docs.css");
         (name = "health", description = "For monitoring"),
         (name = "relay", description = "What is relayed besides `/v1/`"),
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Relayed),
 )]
 pub(super) struct Description;
 
@@ -45,6 +47,41 @@ impl Modify for Bearer {
             .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What is relayed beside `/v1/`: its route is the edge's, so it is described here.
+struct Relayed;
+
+impl Modify for Relayed {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let answer = |words: &str| json!({ "description": words, "content": { "application/json": { "schema": { "type": "object" } } } });
+        let offer = json!({ "post": {
+            "tags": ["relay"],
+            "operationId": "offer",
+            "summary": "Exchanges a WebRTC offer for a Realtime session, by the server's key or by `token`.",
+            "security": [{}, { "bearer": [] }],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "title": "Offer",
+                "required": ["sdp"],
+                "properties": {
+                    "sdp": { "type": "string", "description": "The offer, as the browser made it" },
+                    "model": { "type": ["string", "null"], "description": "`REALTIME_MODEL`, unless said otherwise" },
+                    "token": { "type": ["string", "null"], "description": "An ephemeral OpenAI credential, or one of the relay's" },
+                    "session": { "type": ["object", "null"], "description": "Settings of the session, as OpenAI takes them" },
+                },
+            } } } },
+            "responses": {
+                "200": answer("`{sdp, relayed, duration, callId}`"),
+                "400": answer("No usable offer, or OpenAI's error, with `message` added"),
+                "401": answer("No good credential"),
+                "403": answer("A page that is not listed, or a credential that may not"),
+                "default": answer("OpenAI's error, with `message` added"),
+            },
+        } });
+        let offer = serde_json::from_value(offer).expect("an operation");
+        description.paths.paths.insert("/offer".to_owned(), offer);
     }
 }
 
@@ -70,4 +107,9 @@ pub(super) async fn script() -> Response {
 /// `GET /docs/docs.css`.
 pub(super) async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+/// `GET /docs/icon.svg`.
+pub(super) async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], ICON).into_response()
 }

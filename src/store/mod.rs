@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -38,6 +38,8 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an adoption or a migration may take: a hundred thousand users take seconds.
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
+/// Takes SQLite's one lock for writing at once.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
 
@@ -175,9 +177,17 @@ impl Store {
     /// A transaction that may write. Holds what lock there is from its start, so that two that
     /// read and then write take turns.
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        match self.dialect {
-            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
-            Dialect::Postgres => self.writer.begin().await,
+        if self.dialect == Dialect::Postgres {
+            return self.writer.begin().await;
+        }
+        match self.writer.begin_with(BEGIN).await {
+            // A full disk makes SQLite roll back by itself, which the driver does not notice: its
+            // connection would wait for the end of that transaction for ever.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
         }
     }
 
@@ -225,6 +235,39 @@ impl Store {
             );
         }
     }
+}
+
+/// Whether a database can be had, without changing anything in it.
+pub async fn reach(url: &DatabaseUrl) -> Result<()> {
+    sqlx::any::install_default_drivers();
+    let connection = match url {
+        DatabaseUrl::Sqlite(None) => return Ok(()),
+        DatabaseUrl::Sqlite(Some(path)) if !path.exists() => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            anyhow::ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+            return Ok(());
+        }
+        DatabaseUrl::Sqlite(Some(path)) => AnyConnection::connect(&read_only(path)?).await,
+        DatabaseUrl::Postgres { url, .. } => {
+            let connecting = AnyConnection::connect(url.expose_secret());
+            tokio::time::timeout(PATIENCE, connecting)
+                .await
+                .context("it does not answer")?
+        }
+    };
+    let mut connection = connection?;
+    connection.execute("SELECT 1").await?;
+    connection.close().await.context("closing it")
+}
+
+/// A URL by which nothing in the file is changed.
+fn read_only(path: &Path) -> Result<String> {
+    let mut url = url::Url::parse("sqlite:///?mode=ro")?;
+    url.set_path(&std::path::absolute(path)?.to_string_lossy());
+    Ok(String::from(url))
 }
 
 /// What a pool's connections are for.

@@ -59,6 +59,8 @@ async fn help_names_every_command_and_version_the_version() {
         "check",
         "healthcheck",
         "config",
+        "user",
+        "invite",
         "docs/configuration.md",
     ] {
         assert!(help.contains(name), "{name}: {help}");
@@ -233,6 +235,21 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
     assert!(
         text(&output.stdout).contains("You said: Hello"),
         "{}",
+        text(&output.stdout)
+    );
+    let account: Vec<&str> = said
+        .lines()
+        .skip_while(|line| !line.trim().starts_with("TOKEN="))
+        .take(2)
+        .collect();
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", &account.join("\n")])
+        .output()
+        .await
+        .expect("curl");
+    assert!(
+        text(&output.stdout).contains("You said: Hello"),
+        "{account:?}: {}",
         text(&output.stdout)
     );
     let pid = demo.id().expect("running").to_string();

@@ -1,6 +1,6 @@
 //! What the black-box tests share: a relay process, a raw client, and what both leave behind.
 // Each crate of tests uses its part.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod dice;
 pub mod frames;
