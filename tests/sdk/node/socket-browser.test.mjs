@@ -137,3 +137,15 @@ test("15 MiB of sound go up in one append, a minute comes down, and not a byte c
     assert.ok(sent.text.bytes > 60_000 * 48 && received.text.bytes > 20 * 1024 * 1024);
   }
 });
+
+test("a page gets compression where the operator allows it", async (t) => {
+  const pair = await startPair({ ALLOWED_ORIGINS: browser.origin, WS_COMPRESSION: "true" });
+  t.after(() => pair.stop());
+  const seen = await inside(page, "converse", at(pair), RELAY_TOKEN);
+  assert.deepEqual(seen.conversed, CONVERSED);
+  assert.match(seen.extensions, /^permessage-deflate/);
+  await pair.reset();
+  const digests = await inside(page, "exchangeSound", at(pair), RELAY_TOKEN, 15 * 1024 * 1024);
+  const [{ received, sent }] = await pair.sockets();
+  assert.deepEqual(digests, { sent: received.text, received: sent.text });
+});
