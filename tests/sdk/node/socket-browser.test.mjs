@@ -58,8 +58,13 @@ test("a page's own WebSocket converses with the relay's token or an ephemeral on
   assert.ok(!plain.log.join("").includes(ephemeral) && !plain.log.join("").includes(RELAY_TOKEN));
 });
 
-test("pages with and without TLS converse over wss", async () => {
+test("pages with and without TLS converse over wss, beside their requests over HTTP/2", async () => {
   for (const where of [page, securePage]) {
+    const cdp = await where.context().newCDPSession(where);
+    await cdp.send("Network.enable");
+    const answered = new Promise((resolve) => cdp.once("Network.responseReceived", resolve));
+    await where.evaluate((url) => fetch(url), `${secure.origin}/health`);
+    assert.equal((await answered).response.protocol, "h2");
     const seen = await inside(where, "converse", at(secure), RELAY_TOKEN);
     assert.deepEqual(seen.conversed, CONVERSED);
   }
