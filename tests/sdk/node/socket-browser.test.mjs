@@ -58,8 +58,13 @@ test("a page's own WebSocket converses with the relay's token or an ephemeral on
   assert.ok(!plain.log.join("").includes(ephemeral) && !plain.log.join("").includes(RELAY_TOKEN));
 });
 
-test("pages with and without TLS converse over wss", async () => {
+test("pages with and without TLS converse over wss, beside their requests over HTTP/2", async () => {
   for (const where of [page, securePage]) {
+    const cdp = await where.context().newCDPSession(where);
+    await cdp.send("Network.enable");
+    const answered = new Promise((resolve) => cdp.once("Network.responseReceived", resolve));
+    await where.evaluate((url) => fetch(url), `${secure.origin}/health`);
+    assert.equal((await answered).response.protocol, "h2");
     const seen = await inside(where, "converse", at(secure), RELAY_TOKEN);
     assert.deepEqual(seen.conversed, CONVERSED);
   }
@@ -136,4 +141,16 @@ test("15 MiB of sound go up in one append, a minute comes down, and not a byte c
     assert.deepEqual(seen, { sent: received.text, received: sent.text });
     assert.ok(sent.text.bytes > 60_000 * 48 && received.text.bytes > 20 * 1024 * 1024);
   }
+});
+
+test("a page gets compression where the operator allows it", async (t) => {
+  const pair = await startPair({ ALLOWED_ORIGINS: browser.origin, WS_COMPRESSION: "true" });
+  t.after(() => pair.stop());
+  const seen = await inside(page, "converse", at(pair), RELAY_TOKEN);
+  assert.deepEqual(seen.conversed, CONVERSED);
+  assert.match(seen.extensions, /^permessage-deflate/);
+  await pair.reset();
+  const digests = await inside(page, "exchangeSound", at(pair), RELAY_TOKEN, 15 * 1024 * 1024);
+  const [{ received, sent }] = await pair.sockets();
+  assert.deepEqual(digests, { sent: received.text, received: sent.text });
 });

@@ -175,6 +175,25 @@ test("ws sends and gets every kind of message", async () => {
   }
 });
 
+test("ws and the agents SDK get compression where the operator allows it", async (t) => {
+  const pair = await startPair({ WS_COMPRESSION: "true" });
+  t.after(() => pair.stop());
+  const url = `${pair.socketURL}/realtime${QUERY}`;
+  const socket = new WebSocket(url, { headers: { ...BEARER, ...script("echo").headers } });
+  await once(socket, "open");
+  assert.match(socket.extensions, /^permessage-deflate/);
+  // Small ones are not worth it: `ws` compresses from 1 KiB on.
+  for (const sent of ["small", "x".repeat(2 ** 22), Buffer.alloc(100_000, 1), ""]) {
+    socket.send(sent);
+    const [data] = await once(socket, "message");
+    assert.ok(Buffer.from(sent).equals(data));
+  }
+  socket.close();
+  await once(socket, "close");
+  assert.deepEqual(await talkToAgent(url, RELAY_TOKEN), TALKED);
+  for (const seen of await pair.sockets()) assert.equal(seen.deflate_offered, false);
+});
+
 test("ws offers the token as a subprotocol, which stays with the relay", async () => {
   const offered = ["realtime", `openai-insecure-api-key.${RELAY_TOKEN}`];
   const socket = new WebSocket(`${plain.socketURL}/realtime${QUERY}`, offered);

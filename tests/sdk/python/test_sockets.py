@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import RELAY_TOKEN, SERVER_KEY, eventually
+from conftest import RELAY_TOKEN, SERVER_KEY, Pair, eventually
 
 MODEL = "gpt-realtime-2.1"
 TEXT_MODEL = "gpt-6-luna"
@@ -278,6 +278,30 @@ def test_plain_websockets_sends_and_gets_every_kind_of_message(pair):
     assert seen["close"] == {"code": 4321, "reason": "had enough"}
     assert seen["pings"] == [b"are you there".hex()]
     assert seen["text"]["messages"] == 4 and seen["binary"]["messages"] == 1
+
+
+@pytest.fixture
+def compressing(tmp_path):
+    pair = Pair(tmp_path, {"WS_COMPRESSION": "true"})
+    yield pair
+    pair.stop()
+
+
+def test_plain_websockets_compresses_where_the_operator_allows_it(compressing):
+    messages = ["short", "long " * 50_000, "", "ü" * 10_000]
+    with connect(url(compressing), additional_headers={**BEARER, **script("echo")}) as socket:
+        assert [extension.name for extension in socket.protocol.extensions] == ["permessage-deflate"]
+        for message in messages:
+            socket.send(message)
+            assert socket.recv() == message
+        socket.send(b"\x00" * 100_000)
+        assert socket.recv() == b"\x00" * 100_000
+        socket.send(["in " * 1000, "pieces"])
+        assert socket.recv() == "in " * 1000 + "pieces"
+    seen = compressing.sockets()[0]
+    whole = "".join([*messages, "in " * 1000, "pieces"]).encode()
+    assert seen["received"]["text"]["sha256"] == hashlib.sha256(whole).hexdigest()
+    assert not seen["deflate_offered"]
 
 
 def test_a_token_in_the_subprotocols_opens_a_session_and_stays_with_the_relay(pair):
