@@ -84,7 +84,7 @@ fn socket_route(path: &str) -> Result<Route, Refusal> {
 fn unsupported_upgrade() -> Refusal {
     Refusal::new(
         Kind::UpgradeNotSupported,
-        "Only WebSocket upgrades are served, on /, /realtime and under /v1/.",
+        "There is no socket at this path: WebSockets are served on /, /realtime and under /v1/, and nothing else is upgraded to.",
     )
 }
 
