@@ -1,7 +1,7 @@
 //! What the commands about accounts share: the directory, passwords from a terminal or a pipe, and
 //! how lists are shown.
 
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -118,7 +118,7 @@ const KILL: u8 = 0x15;
 const DELETE: u8 = 0x7f;
 
 /// A line as it is typed, which can be mended until it ends.
-fn read_typed(keys: impl Read, interrupt: u8) -> Result<String> {
+fn read_typed(keys: impl BufRead, interrupt: u8) -> Result<String> {
     let mut line = Vec::new();
     for key in keys.bytes() {
         match key.context("reading the password")? {
