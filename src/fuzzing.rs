@@ -100,6 +100,11 @@ pub fn offer(data: &[u8]) {
     crate::relay::fuzzing::offer(data);
 }
 
+/// Events of the retired Realtime beta, one a line: what is JSON stays JSON in both directions.
+pub fn beta_event(data: &[u8]) {
+    crate::relay::beta::fuzzing::events(data);
+}
+
 /// Log lines: cutting secrets out is done once, and stays text.
 pub fn log_line(data: &[u8]) {
     let line = String::from_utf8_lossy(data);
@@ -117,7 +122,7 @@ mod tests {
 
     type Check = fn(&[u8]);
 
-    const TARGETS: [(&str, Check); 8] = [
+    const TARGETS: [(&str, Check); 9] = [
         ("request_head", request_head),
         ("response_head", response_head),
         ("target", target),
@@ -125,6 +130,7 @@ mod tests {
         ("events", events),
         ("frames", frames),
         ("offer", offer),
+        ("beta_event", beta_event),
         ("log_line", log_line),
     ];
 
@@ -138,7 +144,7 @@ mod tests {
                 replayed += 1;
             }
         }
-        assert!(replayed >= 7, "{replayed}");
+        assert!(replayed >= 9, "{replayed}");
     }
 
     proptest! {

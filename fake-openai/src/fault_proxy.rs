@@ -23,11 +23,11 @@ pub enum Fault {
     Delay(Duration),
     /// One byte at a time, with a pause between them.
     Drip(Duration),
-    /// After so many bytes both connections are reset.
+    /// At the byte behind so many both connections are reset.
     ResetAt(usize),
-    /// After so many bytes this direction is closed; the other goes on.
+    /// At the byte behind so many this direction is closed; the other goes on.
     HalfCloseAt(usize),
-    /// After so many bytes nothing arrives any more, and nothing is closed.
+    /// From the byte behind so many on nothing arrives any more, and nothing is closed.
     BlackholeAt(usize),
 }
 
@@ -130,7 +130,8 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, fault: Fault) 
     };
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        if left == Some(0) {
+        // The fault strikes at the byte behind: with 0, at the first, not at the connection.
+        if left == Some(0) && matches!(from.peek(&mut [0]).await, Ok(1..)) {
             return at_end(from, to, fault).await;
         }
         let room = left.unwrap_or(buffer.len()).min(buffer.len());

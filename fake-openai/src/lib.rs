@@ -37,6 +37,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use api::deterministic_bytes;
 pub use fault_proxy::{Fault, FaultProxy};
+pub use realtime::speech;
 pub use record::Received;
 pub use script::Script;
 pub use tls::Certificate;
@@ -62,6 +63,8 @@ pub struct Options {
     pub ping_interval: Duration,
     /// The longest life of a session on a socket.
     pub session_length: Duration,
+    /// How much sound makes a turn of the user.
+    pub turn_length: Duration,
 }
 
 impl Default for Options {
@@ -73,6 +76,7 @@ impl Default for Options {
             chunk_delay: Duration::ZERO,
             ping_interval: Duration::from_secs(20),
             session_length: Duration::from_secs(60 * 60),
+            turn_length: Duration::from_secs(1),
         }
     }
 }
@@ -95,10 +99,10 @@ impl FakeOpenAi {
         let listener = TcpListener::bind(options.listen).await?;
         let addr = listener.local_addr()?;
         let identity = options.tls.map(tls::Identity::generate).transpose()?;
-        let state = Arc::new(State::new(&options));
         let stop = CancellationToken::new();
+        let state = Arc::new(State::new(&options, stop.clone()));
         let acceptor = identity.as_ref().map(tls::Identity::acceptor);
-        server::spawn(listener, acceptor, Arc::clone(&state), stop.clone());
+        server::spawn(listener, acceptor, &state);
         Ok(FakeOpenAi {
             addr,
             ca_pem: identity.map(|identity| identity.ca_pem),

@@ -34,6 +34,9 @@ struct Arguments {
     /// The longest life of a session on a WebSocket, in milliseconds
     #[arg(long, default_value_t = 3_600_000)]
     session_length_ms: u64,
+    /// How much sound makes a turn of the user, in milliseconds
+    #[arg(long, default_value_t = 1000)]
+    turn_length_ms: u64,
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> std::io::Result<()> {
         chunk_delay: Duration::from_millis(arguments.chunk_delay_ms),
         ping_interval: Duration::from_millis(arguments.ping_interval_ms),
         session_length: Duration::from_millis(arguments.session_length_ms),
+        turn_length: Duration::from_millis(arguments.turn_length_ms),
     })
     .await?;
     if let (Some(path), Some(pem)) = (&arguments.ca_file, fake.ca_pem()) {

@@ -6,8 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::Options;
+use crate::realtime::Shared;
 use crate::record::Received;
 use crate::script::Script;
 use crate::ws::Registry;
@@ -19,6 +22,9 @@ pub(crate) struct State {
     pub(crate) chunk_delay: Duration,
     pub(crate) ping_interval: Duration,
     pub(crate) session_length: Duration,
+    pub(crate) turn_length: Duration,
+    pub(crate) stop: CancellationToken,
+    tasks: TaskTracker,
     pub(crate) sockets: Registry,
     pub(crate) accepted: AtomicUsize,
     pub(crate) open: AtomicUsize,
@@ -27,7 +33,8 @@ pub(crate) struct State {
     script_uses: Mutex<HashMap<String, u64>>,
     secrets: Mutex<HashMap<String, Secret>>,
     objects: Mutex<BTreeMap<String, Object>>,
-    calls: Mutex<Vec<String>>,
+    calls: Mutex<HashMap<String, Call>>,
+    lives: Mutex<HashMap<String, Shared>>,
     counter: AtomicU64,
 }
 
@@ -38,6 +45,15 @@ pub(crate) struct Secret {
     pub(crate) expires_at: u64,
     pub(crate) session: Value,
     deadline: Instant,
+}
+
+/// A call whose media is elsewhere.
+#[derive(Debug)]
+struct Call {
+    session: Value,
+    /// Its session, once a sideband asked for it; `None` inside when the call was ended.
+    shared: Option<Shared>,
+    is_over: bool,
 }
 
 /// Something that was stored: a file, an upload or its part, a response.
@@ -58,12 +74,16 @@ pub(crate) fn now() -> u64 {
 }
 
 impl State {
-    pub(crate) fn new(options: &Options) -> State {
+    /// `stop`: ends everything that serves with this state.
+    pub(crate) fn new(options: &Options, stop: CancellationToken) -> State {
         State {
             server_key: options.server_key.clone(),
             chunk_delay: options.chunk_delay,
             ping_interval: options.ping_interval,
             session_length: options.session_length,
+            turn_length: options.turn_length,
+            stop,
+            tasks: TaskTracker::new(),
             sockets: Registry::default(),
             accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -73,6 +93,7 @@ impl State {
             secrets: Mutex::default(),
             objects: Mutex::default(),
             calls: Mutex::default(),
+            lives: Mutex::default(),
             counter: AtomicU64::new(1),
         }
     }
@@ -146,12 +167,64 @@ impl State {
             .collect()
     }
 
-    pub(crate) fn add_call(&self, id: &str) {
-        locked(&self.calls).push(id.to_owned());
+    /// Remembers a call with the configuration of its session.
+    pub(crate) fn add_call(&self, id: &str, session: Value) {
+        let call = Call {
+            session,
+            shared: None,
+            is_over: false,
+        };
+        locked(&self.calls).insert(id.to_owned(), call);
     }
 
     pub(crate) fn has_call(&self, id: &str) -> bool {
-        locked(&self.calls).iter().any(|call| call == id)
+        locked(&self.calls).contains_key(id)
+    }
+
+    /// Ends a call's session, if there is one.
+    pub(crate) fn hang_up(&self, id: &str) {
+        if let Some(call) = locked(&self.calls).get_mut(id) {
+            call.is_over = true;
+            if let Some(shared) = call.shared.take() {
+                shared.end();
+            }
+        }
+    }
+
+    /// The session of a call that goes on, begun if nobody asked for it before.
+    pub(crate) fn call_session(
+        &self,
+        id: &str,
+        begin: impl FnOnce(&Value) -> Shared,
+    ) -> Option<Shared> {
+        let mut calls = locked(&self.calls);
+        let call = calls.get_mut(id).filter(|call| !call.is_over)?;
+        let shared = call.shared.get_or_insert_with(|| begin(&call.session));
+        Some(shared.clone())
+    }
+
+    /// A Live session that sidebands may attach to.
+    pub(crate) fn add_live(&self, id: &str, session: Shared) {
+        locked(&self.lives).insert(id.to_owned(), session);
+    }
+
+    pub(crate) fn live_session(&self, id: &str) -> Option<Shared> {
+        locked(&self.lives).get(id).cloned()
+    }
+
+    pub(crate) fn remove_live(&self, id: &str) {
+        locked(&self.lives).remove(id);
+    }
+
+    /// Runs a task that ends with the server.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 
     pub(crate) fn reset(&self) {

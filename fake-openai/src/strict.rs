@@ -61,16 +61,22 @@ pub(crate) fn identify(state: &State, head: &Head) -> Result<Caller, Box<ApiErro
     if path.starts_with("/__fake/") {
         return Ok(Caller::Control);
     }
-    let Some(value) = head.get("authorization") else {
-        return Err(Box::new(errors::no_key()));
-    };
-    let Some(key) = value.strip_prefix("Bearer ") else {
+    let takes_ephemeral = path.starts_with("/v1/realtime") || path.starts_with("/v1/live");
+    caller(state, head.get("authorization"), takes_ephemeral)
+}
+
+/// Whose credential that is, as `Authorization` would carry it.
+pub(crate) fn caller(
+    state: &State,
+    credential: Option<&str>,
+    takes_ephemeral: bool,
+) -> Result<Caller, Box<ApiError>> {
+    let Some(key) = credential.and_then(|value| value.strip_prefix("Bearer ")) else {
         return Err(Box::new(errors::no_key()));
     };
     if key == state.server_key {
         return Ok(Caller::Project);
     }
-    let takes_ephemeral = path.starts_with("/v1/realtime") || path.starts_with("/v1/live");
     match state.secret(key) {
         Some(secret) if takes_ephemeral => Ok(Caller::Ephemeral(secret)),
         _ => Err(Box::new(errors::wrong_key(key))),

@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use http_body::Body as _;
 use tower_service::Service;
 
-pub use crate::relay::Socket;
+pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};

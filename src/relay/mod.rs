@@ -1,5 +1,10 @@
 //! The movers: one entry for each way of carrying an exchange. Each takes its Permit by value.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the mover of sockets calls it")
+)]
+pub(crate) mod beta;
 mod body;
 mod chat;
 mod events;
@@ -16,7 +21,7 @@ mod socket;
 pub use body::RelayedBody;
 pub use chat::{Chat, ChatBody};
 pub use offer::OfferDraft;
-pub use socket::{Farewell, Handshake, Opened, Patience, Rules, Socket};
+pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! One client connection: HTTP/2 by prior knowledge, or HTTP/1.1.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,7 +19,7 @@ use super::preface::is_http2;
 use super::tls::Tls;
 use crate::admission::Pressure;
 use crate::config::Limits;
-use crate::edge::Edge;
+use crate::edge::{Edge, Life};
 
 use crate::wire::Link;
 
@@ -49,12 +51,24 @@ pub(super) async fn connection(stream: TcpStream, client: Client) {
     if let Some((link, switched)) = switched {
         // A task of its own: a session lasts long, and needs far less memory than this one.
         let life = switched.socket.start(link, switched.head);
-        let (tasks, seat) = (client.tasks, client.seat);
-        tasks.spawn(async move {
-            // It keeps the relay's time by itself.
-            life.await;
-            drop(seat);
+        client.tasks.spawn(Seated {
+            life,
+            _seat: client.seat,
         });
+    }
+}
+
+/// A socket on its seat, to its end. It keeps the relay's time by itself.
+struct Seated {
+    life: Life,
+    _seat: Seat,
+}
+
+impl Future for Seated {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.get_mut().life).poll(cx)
     }
 }
 

@@ -89,7 +89,12 @@ impl Chunked {
         }
         let digits = hex_digits(line);
         let size = parse_size(&line[..digits])?;
-        let extension = line[digits..].trim_ascii_start();
+        // Blanks and tabs alone (RFC 9110 section 5.6.3): what else counts as white space elsewhere
+        // would be read differently by others.
+        let blanks = line[digits..]
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'));
+        let extension = &line[digits + blanks.count()..];
         if !(extension.is_empty() && line.len() == digits || extension.starts_with(b";")) {
             return Err("A chunk's size is followed by something else.");
         }

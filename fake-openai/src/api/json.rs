@@ -7,7 +7,7 @@ use super::models;
 use crate::errors::{self, ApiError};
 use crate::wire::Answer;
 
-pub(super) type Refused = Box<ApiError>;
+pub(crate) type Refused = Box<ApiError>;
 
 /// The body as an object; only parameters that the surface has.
 pub(super) fn object(request: &Request<'_>, known: &[&str]) -> Result<Map<String, Value>, Refused> {
@@ -21,15 +21,18 @@ pub(super) fn object(request: &Request<'_>, known: &[&str]) -> Result<Map<String
         };
         return Err(Box::new(errors::bad_request(message)));
     };
-    if let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) {
-        let message = format!("Unknown parameter: '{name}'.");
-        return Err(Box::new(errors::bad_param(
-            name,
-            "unknown_parameter",
-            &message,
-        )));
-    }
+    check_known(&object, known)?;
     Ok(object)
+}
+
+/// Only parameters that the surface has.
+pub(super) fn check_known(object: &Map<String, Value>, known: &[&str]) -> Result<(), Refused> {
+    let Some(name) = object.keys().find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
+    let message = format!("Unknown parameter: '{name}'.");
+    let error = errors::bad_param(name, "unknown_parameter", &message);
+    Err(Box::new(error))
 }
 
 /// A model that exists.

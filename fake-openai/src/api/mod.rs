@@ -7,10 +7,10 @@ mod embeddings;
 mod files;
 mod images;
 mod json;
-mod models;
+pub(crate) mod models;
 mod probe;
 mod realtime;
-mod responses;
+pub(crate) mod responses;
 mod socket;
 mod uploads;
 
@@ -64,7 +64,7 @@ const ROUTES: [(&str, &str, Handler); 32] = [
         realtime::mint_translation,
     ),
     ("POST", "realtime/calls", realtime::call),
-    ("POST", "realtime/calls/*/hangup", realtime::control),
+    ("POST", "realtime/calls/*/hangup", realtime::hang_up),
     ("POST", "realtime/calls/*/accept", realtime::control),
     ("POST", "realtime/calls/*/reject", realtime::control),
     ("POST", "realtime/calls/*/refer", realtime::control),

@@ -7,7 +7,7 @@ use crate::errors;
 use crate::wire::Answer;
 
 /// What the stand-in's key may use, and when it goes away.
-const MODELS: [(&str, Option<&str>); 15] = [
+const MODELS: [(&str, Option<&str>); 16] = [
     ("gpt-6-luna", None),
     ("gpt-5.6-luna", None),
     ("gpt-4o-mini", Some("2027-01-14")),
@@ -16,6 +16,7 @@ const MODELS: [(&str, Option<&str>); 15] = [
     ("gpt-realtime-2.1-mini", None),
     ("gpt-realtime-mini-2025-10-06", Some("2027-01-20")),
     ("gpt-realtime-translate", None),
+    ("gpt-realtime-whisper", None),
     ("gpt-image-1", None),
     ("gpt-4o-mini-tts", None),
     ("gpt-4o-transcribe", None),
@@ -25,7 +26,7 @@ const MODELS: [(&str, Option<&str>); 15] = [
     ("gpt-live-1", None),
 ];
 
-pub(super) fn exists(model: &str) -> bool {
+pub(crate) fn exists(model: &str) -> bool {
     MODELS.iter().any(|(id, _)| *id == model)
 }
 

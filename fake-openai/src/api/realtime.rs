@@ -123,13 +123,20 @@ fn try_call(request: &Request<'_>) -> Result<Answer, Refused> {
     let id = request.state.id("rtc_u0_");
     match sdp::answer(&String::from_utf8_lossy(&offer), &id) {
         Ok(answer) => {
-            request.state.add_call(&id);
+            request.state.add_call(&id, session);
             Ok(Answer::new(201, "application/sdp", answer)
                 .with("location", format!("/v1/realtime/calls/{id}"))
                 .with("openai-call-created", now().to_string()))
         }
         Err(why) => Err(Box::new(errors::bad_param("sdp", "invalid_offer", &why))),
     }
+}
+
+pub(super) fn hang_up(request: &Request<'_>, ids: &[&str]) -> Answer {
+    for id in ids {
+        request.state.hang_up(id);
+    }
+    control(request, ids)
 }
 
 pub(super) fn control(request: &Request<'_>, ids: &[&str]) -> Answer {

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::Request;
-use super::json::{Refused, flag, model, number, object, pieces, settle, tokens};
+use super::json::{Refused, check_known, flag, model, number, object, pieces, settle, tokens};
 use crate::errors;
-use crate::state::{Object, now};
+use crate::state::{Object, State, now};
 use crate::wire::{Answer, named};
 
 const KNOWN: [&str; 31] = [
@@ -42,54 +42,109 @@ const KNOWN: [&str; 31] = [
     "user",
 ];
 
+/// A response that is made, and how it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) response: Value,
+    /// What it says.
+    pub(crate) text: String,
+    /// Every event in order, numbered.
+    pub(crate) events: Vec<Value>,
+}
+
 pub(super) fn create(request: &Request<'_>, _: &[&str]) -> Answer {
     settle(try_create(request))
 }
 
 fn try_create(request: &Request<'_>) -> Result<Answer, Refused> {
     let body = object(request, &KNOWN)?;
-    let model = model(&body)?;
-    number(&body, "temperature", 0.0, 2.0)?;
-    check_previous(request, &body)?;
+    let told = tell(request.state, &body, |_| false)?;
+    Ok(match flag(&body, "stream")? {
+        true => Answer::events(told.events.iter().map(named).collect()),
+        false => Answer::ok(&told.response),
+    })
+}
+
+/// Makes the response that a body asks for. `knows`: whether an earlier response that is not
+/// stored can be continued all the same.
+pub(crate) fn tell(
+    state: &State,
+    body: &Map<String, Value>,
+    knows: impl Fn(&str) -> bool,
+) -> Result<Told, Refused> {
+    check_known(body, &KNOWN)?;
+    let model = model(body)?;
+    number(body, "temperature", 0.0, 2.0)?;
+    check_previous(state, body, knows)?;
     let said = input_text(body.get("input"));
     let text = format!("You said: {said}");
-    let id = request.state.id("resp_");
+    let open = blank(body, &state.id("resp_"), &model);
+    let told = ended(&open, &state.id("msg_"), &said, &text, "completed");
+    if flag(body, "store")? || !body.contains_key("store") {
+        let id = told.response["id"].as_str().unwrap_or_default();
+        let stored = Object {
+            json: told.response.clone(),
+            bytes: Vec::new(),
+        };
+        state.store(id, stored);
+    }
+    Ok(told)
+}
+
+/// The response that `told` becomes when it ends after `text` because it was steered.
+pub(crate) fn steered(told: &Told, text: &str) -> Told {
+    let mut open = told.response.clone();
+    open["output"] = json!([]);
+    open["usage"] = Value::Null;
+    open["status"] = json!("in_progress");
+    let item = told.response["output"][0]["id"].as_str();
+    let said = told.text.strip_prefix("You said: ").unwrap_or_default();
+    let mut cut = ended(&open, item.unwrap_or_default(), said, text, "incomplete");
+    let details = json!({ "reason": "steered" });
+    cut.response["incomplete_details"] = details.clone();
+    if let Some(last) = cut.events.last_mut() {
+        last["response"]["incomplete_details"] = details;
+    }
+    cut
+}
+
+/// An open response with its one item, its cost and its end.
+fn ended(open: &Value, item: &str, said: &str, text: &str, status: &str) -> Told {
     let item = json!({
-        "id": request.state.id("msg_"),
+        "id": item,
         "type": "message",
-        "status": "completed",
+        "status": status,
         "role": "assistant",
         "content": [{ "type": "output_text", "text": text, "annotations": [], "logprobs": [] }],
     });
-    let (asked, answered) = (tokens(&said), tokens(&text));
-    let usage = json!({
+    let (asked, answered) = (tokens(said), tokens(text));
+    let mut response = open.clone();
+    response["status"] = json!(status);
+    response["output"] = json!([item]);
+    response["usage"] = json!({
         "input_tokens": asked,
         "input_tokens_details": { "cached_tokens": 0, "cache_write_tokens": 0 },
         "output_tokens": answered,
         "output_tokens_details": { "reasoning_tokens": 0 },
         "total_tokens": asked + answered,
     });
-    let mut response = blank(&body, &id, &model);
-    let open = response.clone();
-    response["status"] = json!("completed");
-    response["output"] = json!([item]);
-    response["usage"] = usage;
-    let stored = Object {
-        json: response.clone(),
-        bytes: Vec::new(),
-    };
-    request.state.store(&id, stored);
-    Ok(match flag(&body, "stream")? {
-        true => Answer::events(events(&open, &response, &item, &text)),
-        false => Answer::ok(&response),
-    })
+    let events = events(open, &response, &item, text);
+    Told {
+        response,
+        text: text.to_owned(),
+        events,
+    }
 }
 
-fn check_previous(request: &Request<'_>, body: &Map<String, Value>) -> Result<(), Refused> {
+fn check_previous(
+    state: &State,
+    body: &Map<String, Value>,
+    knows: impl Fn(&str) -> bool,
+) -> Result<(), Refused> {
     let Some(previous) = body.get("previous_response_id").and_then(Value::as_str) else {
         return Ok(());
     };
-    if request.state.object(previous).is_some() {
+    if knows(previous) || state.object(previous).is_some() {
         return Ok(());
     }
     let message = format!("Previous response with id '{previous}' not found.");
@@ -149,7 +204,7 @@ fn blank(body: &Map<String, Value>, id: &str, model: &str) -> Value {
 }
 
 /// Every event of a text response, in order, numbered.
-fn events(open: &Value, done: &Value, item: &Value, text: &str) -> Vec<String> {
+fn events(open: &Value, done: &Value, item: &Value, text: &str) -> Vec<Value> {
     let mut blank_item = item.clone();
     blank_item["status"] = json!("in_progress");
     blank_item["content"] = json!([]);
@@ -157,6 +212,10 @@ fn events(open: &Value, done: &Value, item: &Value, text: &str) -> Vec<String> {
     let part = &item["content"][0];
     let mut blank_part = part.clone();
     blank_part["text"] = json!("");
+    let last = match done["status"].as_str() {
+        Some("incomplete") => "response.incomplete",
+        _ => "response.completed",
+    };
     let place = |kind: &str| json!({ "type": kind, "item_id": item_id, "output_index": 0, "content_index": 0 });
     let mut list = vec![
         json!({ "type": "response.created", "response": open }),
@@ -182,12 +241,12 @@ fn events(open: &Value, done: &Value, item: &Value, text: &str) -> Vec<String> {
         text_done,
         part_done,
         json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
-        json!({ "type": "response.completed", "response": done }),
+        json!({ "type": last, "response": done }),
     ]);
     for (at, event) in list.iter_mut().enumerate() {
         event["sequence_number"] = json!(at);
     }
-    list.iter().map(named).collect()
+    list
 }
 
 pub(super) fn one(request: &Request<'_>, ids: &[&str]) -> Answer {

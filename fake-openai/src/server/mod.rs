@@ -10,8 +10,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Request};
 use crate::errors;
@@ -22,32 +20,19 @@ use crate::wire::{Answer, Ending, Head, Input, ReadError, write_answer};
 use crate::ws;
 use dress::dress;
 
-/// Accepts until told to stop; everything it began ends then too.
-pub(crate) fn spawn(
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    state: Arc<State>,
-    stop: CancellationToken,
-) {
-    let tasks = TaskTracker::new();
-    let connections = tasks.clone();
-    tasks.spawn(async move {
+/// Accepts until the server stops; everything it began ends then too.
+pub(crate) fn spawn(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: &Arc<State>) {
+    let accepting = Arc::clone(state);
+    state.spawn(async move {
         loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, _)) = listener.accept().await else {
                 continue;
             };
-            let number = state.accepted.fetch_add(1, Ordering::SeqCst);
-            let (acceptor, state, stop) = (acceptor.clone(), Arc::clone(&state), stop.clone());
-            connections.spawn(async move {
+            let number = accepting.accepted.fetch_add(1, Ordering::SeqCst);
+            let (acceptor, state) = (acceptor.clone(), Arc::clone(&accepting));
+            accepting.spawn(async move {
                 let _open = Open::count(&state);
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = serve(stream, acceptor, &state, number) => {}
-                }
+                serve(stream, acceptor, &state, number).await;
             });
         }
     });
@@ -69,7 +54,12 @@ impl Drop for Open<'_> {
     }
 }
 
-async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, state: &State, number: usize) {
+async fn serve(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    state: &Arc<State>,
+    number: usize,
+) {
     // Without it small chunks wait for acknowledgements.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = stream.into_std() else {
@@ -97,7 +87,7 @@ async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, state: &State, 
 /// Request after request, until one of them ends the connection.
 async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    state: &State,
+    state: &Arc<State>,
     number: usize,
 ) -> Ending {
     let (reader, mut out) = tokio::io::split(stream);
@@ -119,7 +109,12 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-async fn exchange<R, W>(input: &mut Input<R>, out: &mut W, state: &State, number: usize) -> Ending
+async fn exchange<R, W>(
+    input: &mut Input<R>,
+    out: &mut W,
+    state: &Arc<State>,
+    number: usize,
+) -> Ending
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

@@ -1,5 +1,6 @@
 //! Judges an upgrade to WebSocket, answers it, and hands the socket to its session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,7 +17,7 @@ use crate::ws::{self, Connection, Offer, Pace, Session, SocketRecord};
 pub(super) async fn serve<R, W>(
     input: &mut Input<R>,
     out: &mut W,
-    state: &State,
+    state: &Arc<State>,
     head: &Head,
     at: Option<usize>,
 ) -> Ending
@@ -55,9 +56,11 @@ where
         (Ending::Keep, Some((mut session, record))) => {
             let entry = state.sockets.add(record);
             let _served = entry.serve();
-            let (reader, begun) = input.upgraded();
             let pace = pace(state, &script);
-            let connection = Connection::new((reader, out), &begun, &script, pace, entry);
+            let connection = {
+                let (reader, begun) = input.upgraded();
+                Connection::new((reader, out), &begun, &script, pace, entry)
+            };
             connection.run(&mut *session).await
         }
         (ending, _) => ending,
@@ -65,7 +68,7 @@ where
 }
 
 fn judge(
-    state: &State,
+    state: &Arc<State>,
     head: &Head,
     script: &Script,
 ) -> Result<(Offer, Box<dyn Session>), Box<Answer>> {

@@ -11,7 +11,7 @@ use super::faults::Then;
 use super::frame::{Frame, Opcode, Violation};
 use super::output::Output;
 use super::registry::Entry;
-use super::session::{Outbox, Session};
+use super::session::{Outbox, Overheard, Session};
 use crate::script::Script;
 use crate::wire::Ending;
 
@@ -63,6 +63,7 @@ enum Event {
     Beat,
     Late,
     Turn,
+    Overheard(Overheard),
 }
 
 impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
@@ -119,7 +120,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
                     return self.leave().await;
                 }
             }
-            match self.next_event(session.speaks()).await {
+            match self.next_event(session).await {
                 Event::Came => self.take_in(session),
                 Event::Left => {
                     self.entry.note(|record| record.left = true);
@@ -133,6 +134,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
                     session.expire(&mut self.outbox);
                     self.deadline = Instant::now() + GRACE;
                 }
+                Event::Overheard(heard) => session.overhear(heard, &mut self.outbox),
                 Event::Turn => {
                     session.speak(&mut self.outbox);
                     self.turn = Instant::now() + self.pause;
@@ -141,9 +143,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
         }
     }
 
-    async fn next_event(&mut self, speaks: bool) -> Event {
+    async fn next_event(&mut self, session: &mut dyn Session) -> Event {
         let has_room = self.output.pending() < FULL;
-        let may_speak = speaks && !self.output.has_work() && !self.output.has_close;
+        let may_speak = session.speaks() && !self.output.has_work() && !self.output.has_close;
         let entry = &self.entry;
         let note = |change: &dyn Fn(&mut super::record::Traffic)| {
             entry.note(|record| change(&mut record.sent));
@@ -165,6 +167,9 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
             }
             () = tick(&mut self.beat) => Event::Beat,
             () = tokio::time::sleep_until(self.deadline) => Event::Late,
+            heard = next_of(session), if has_room && !self.output.has_close => {
+                Event::Overheard(heard)
+            }
             () = at(self.turn), if may_speak => Event::Turn,
         }
     }
@@ -208,7 +213,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
     /// Hands over what the session said.
     fn say(&mut self) {
         let had_close = self.output.has_close;
-        for said in self.outbox.said.drain(..) {
+        for said in self.outbox.take() {
             self.output.say(said);
         }
         if self.output.has_close && !had_close {
@@ -288,6 +293,13 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<'a, R, W> {
             self.entry.note(|record| record.left = true);
         }
         Ending::Close
+    }
+}
+
+async fn next_of(session: &mut dyn Session) -> Overheard {
+    match session.ear() {
+        Some(ear) => ear.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -24,9 +24,10 @@ pub use frame::{FrameHead, Opcode};
 pub use plain::flood_message;
 pub use record::{SocketRecord, Tally, Traffic};
 
+pub(crate) use assembler::Message;
 pub(crate) use connection::{Connection, Pace};
 pub(crate) use faults::Faults;
 pub(crate) use handshake::{Offer, check, is_asked};
 pub(crate) use plain::{Echo, Flood};
 pub(crate) use registry::Registry;
-pub(crate) use session::Session;
+pub(crate) use session::{Ear, Outbox, Overheard, Said, Session};

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc};
 
 use super::assembler::{Close, Kind, Message};
 use super::frame::{Frame, Opcode};
@@ -26,16 +28,63 @@ pub(crate) trait Session: Send {
     /// Says the next of it; called whenever everything before has been written.
     fn speak(&mut self, _: &mut Outbox) {}
 
+    /// What it listens to besides its socket.
+    fn ear(&mut self) -> Option<&mut Ear> {
+        None
+    }
+
+    /// Something was heard there.
+    fn overhear(&mut self, _: Overheard, _: &mut Outbox) {}
+
     /// The session's longest life has passed.
     fn expire(&mut self, out: &mut Outbox) {
         out.close(1001, "");
     }
 }
 
+/// Where something besides the socket is heard.
+#[derive(Debug)]
+pub(crate) enum Ear {
+    /// What another session says.
+    Events(broadcast::Receiver<Said>),
+    /// What other sockets want of this session.
+    Commands(mpsc::Receiver<Message>),
+}
+
+/// What was heard there.
+#[derive(Clone, Debug)]
+pub(crate) enum Overheard {
+    /// The other session said this.
+    Event(Said),
+    /// Another socket wants this.
+    Command(Message),
+    /// Some of what was said is lost.
+    Lost,
+    /// There is nobody left to hear.
+    End,
+}
+
+impl Ear {
+    /// Waits for the next. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Overheard {
+        match self {
+            Ear::Events(events) => match events.recv().await {
+                Ok(said) => Overheard::Event(said),
+                Err(broadcast::error::RecvError::Lagged(_)) => Overheard::Lost,
+                Err(broadcast::error::RecvError::Closed) => Overheard::End,
+            },
+            Ear::Commands(commands) => commands
+                .recv()
+                .await
+                .map_or(Overheard::End, Overheard::Command),
+        }
+    }
+}
+
 /// What a session says, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    pub(super) said: VecDeque<Said>,
+    said: VecDeque<Said>,
 }
 
 /// One thing said.
@@ -50,6 +99,21 @@ pub(crate) enum Said {
 }
 
 impl Outbox {
+    /// Says an event: one object of JSON in one text.
+    pub(crate) fn event(&mut self, event: &Value) {
+        self.message(Kind::Text, event.to_string());
+    }
+
+    /// Says what another session said.
+    pub(crate) fn repeat(&mut self, said: Said) {
+        self.said.push_back(said);
+    }
+
+    /// What was said, which is then forgotten.
+    pub(crate) fn take(&mut self) -> VecDeque<Said> {
+        std::mem::take(&mut self.said)
+    }
+
     /// Says a message.
     pub(crate) fn message(&mut self, kind: Kind, payload: impl Into<Bytes>) {
         let payload = payload.into();

@@ -3,6 +3,7 @@
 use std::io;
 
 use fake_openai::FakeOpenAi;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -114,6 +115,11 @@ impl Client {
         self.raw(&masked(first, payload)).await;
     }
 
+    /// Sends an event.
+    pub async fn say(&mut self, event: &Value) {
+        self.send(TEXT, event.to_string().as_bytes()).await;
+    }
+
     /// The next frame; `None` at the end of the stream, an error where it is reset.
     pub async fn try_frame(&mut self) -> io::Result<Option<Frame>> {
         loop {
@@ -132,6 +138,30 @@ impl Client {
     pub async fn frame(&mut self) -> Frame {
         let frame = self.try_frame().await.expect("a connection");
         frame.expect("a frame")
+    }
+
+    /// The next event; frames that are no text are passed over.
+    pub async fn event(&mut self) -> Value {
+        loop {
+            let frame = self.frame().await;
+            if frame.first == TEXT {
+                return serde_json::from_slice(&frame.payload).expect("JSON");
+            }
+            assert_ne!(frame.first, CLOSE, "closed: {:?}", frame.close());
+        }
+    }
+
+    /// All events up to one of that type, that one included.
+    pub async fn events_to(&mut self, kind: &str) -> Vec<Value> {
+        let mut list = Vec::new();
+        loop {
+            let event = self.event().await;
+            let is_last = event["type"] == kind;
+            list.push(event);
+            if is_last {
+                return list;
+            }
+        }
     }
 
     /// What remains until the server ends its side, whole frames or not.

@@ -3,7 +3,10 @@
 mod client;
 mod faults;
 mod frames;
+mod lanes;
 mod library;
+mod live;
+mod realtime;
 mod upgrade;
 
 use fake_openai::{FakeOpenAi, Options};

@@ -63,7 +63,7 @@ impl Farewell {
 
     /// Says it, and waits for a moment until the client has read it.
     pub(super) async fn run(self, client: Link, head: Vec<u8>) {
-        let mut leg = Leg::new(client, Sender::Server, LAST_WORDS);
+        let mut leg = Leg::new(client, Sender::Server);
         leg.begin(head);
         leg.say(Opcode::Text, self.event.as_bytes());
         leg.say(Opcode::Close, &close_payload(self.code, &self.reason));
@@ -89,7 +89,7 @@ impl Leg {
     /// Writes what is queued, ends the relay's side, and reads until the other side ends too: a
     /// close with bytes unread is a reset, which may overtake what was written.
     pub(super) async fn finish(&mut self) {
-        let is_written = poll_fn(|cx| self.poll_own(cx)).await;
+        let is_written = poll_fn(|cx| self.poll_own(cx, LAST_WORDS)).await;
         if is_written.is_err() || poll_fn(|cx| self.poll_shutdown(cx)).await.is_err() {
             return;
         }

@@ -19,41 +19,43 @@ pub(super) enum WriteEnd {
     Stalled,
 }
 
+/// Frames of the relay's own that wait for a frame boundary.
+#[derive(Default)]
+struct Own {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
 /// A connection to one side of a session.
 pub(super) struct Leg {
     pub(super) link: Link,
-    /// Frames of the relay's own that wait for a frame boundary.
-    own: Vec<u8>,
-    /// How many of their bytes have been written.
-    own_written: usize,
+    /// There while the relay has something of its own to say.
+    own: Option<Box<Own>>,
     /// What the relay is when it writes here.
     role: Sender,
-    stall: Duration,
     /// There while the side does not take what it is given.
     pace: Option<Box<Pace>>,
 }
 
 impl Leg {
-    /// `role`: as what the relay writes to this side; `stall`: how long the side may take nothing.
-    pub(super) fn new(link: Link, role: Sender, stall: Duration) -> Leg {
+    /// `role`: as what the relay writes to this side.
+    pub(super) fn new(link: Link, role: Sender) -> Leg {
         Leg {
             link,
-            own: Vec::new(),
-            own_written: 0,
+            own: None,
             role,
-            stall,
             pace: None,
         }
     }
 
     /// Whether a frame of the relay's own waits, or has been written in part.
     pub(super) fn has_own(&self) -> bool {
-        !self.own.is_empty()
+        self.own.is_some()
     }
 
     /// Queues what comes before all frames.
     pub(super) fn begin(&mut self, head: Vec<u8>) {
-        self.own = head;
+        self.own.get_or_insert_default().bytes = head;
     }
 
     /// Queues a frame of the relay's own.
@@ -62,32 +64,45 @@ impl Leg {
             Sender::Client => Some(super::entropy::<4>()),
             Sender::Server => None,
         };
-        frame::write_frame(&mut self.own, opcode, payload, mask);
+        let own = self.own.get_or_insert_default();
+        frame::write_frame(&mut own.bytes, opcode, payload, mask);
     }
 
-    /// Writes the relay's own frames. Call at a frame boundary only, and until it is done.
-    pub(super) fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WriteEnd>> {
-        while self.own_written < self.own.len() {
-            let rest = &self.own[self.own_written..];
+    /// Writes the relay's own frames. Call at a frame boundary only, and until it is done. `stall`:
+    /// how long the side may take nothing.
+    pub(super) fn poll_own(
+        &mut self,
+        cx: &mut Context<'_>,
+        stall: Duration,
+    ) -> Poll<Result<(), WriteEnd>> {
+        while let Some(own) = &mut self.own {
+            let rest = &own.bytes[own.written..];
+            if rest.is_empty() {
+                // Nothing is held for a session that idles.
+                self.own = None;
+                self.pace = None;
+                break;
+            }
             let written = Pin::new(self.link.io()).poll_write(cx, rest);
-            self.own_written += ready!(self.note(written, cx))?;
+            let written = ready!(self.note(written, cx, stall))?;
+            if let Some(own) = &mut self.own {
+                own.written += written;
+            }
         }
-        // Nothing is held for a session that idles.
-        self.own = Vec::new();
-        self.own_written = 0;
-        self.pace = None;
         Poll::Ready(Ok(()))
     }
 
-    /// Passes on the first `length` bytes that the other side sent; how many went.
+    /// Passes on the first `length` bytes that the other side sent; how many went. `stall`: how
+    /// long the side may take nothing.
     pub(super) fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Link,
         length: usize,
+        stall: Duration,
     ) -> Poll<Result<usize, WriteEnd>> {
         let written = Pin::new(self.link.io()).poll_write(cx, &from.input[..length]);
-        let written = ready!(self.note(written, cx))?;
+        let written = ready!(self.note(written, cx, stall))?;
         from.input.advance(written);
         if written == length {
             self.pace = None;
@@ -99,6 +114,7 @@ impl Leg {
         &mut self,
         written: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
+        stall: Duration,
     ) -> Poll<Result<usize, WriteEnd>> {
         match written {
             Poll::Ready(Ok(0)) => {
@@ -113,7 +129,7 @@ impl Leg {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(WriteEnd::Broken(error))),
             Poll::Pending => {
-                let pace = || Box::new(Pace::of_progress(self.stall));
+                let pace = || Box::new(Pace::of_progress(stall));
                 let too_slow = self.pace.get_or_insert_with(pace).poll_too_slow(cx);
                 too_slow.map(|()| Err(WriteEnd::Stalled))
             }

@@ -16,7 +16,7 @@ mod watchdog;
 
 pub use farewell::Farewell;
 pub use handshake::Handshake;
-pub use open::{Opened, Rules, Socket};
+pub use open::{Life, Opened, Rules, Socket};
 pub use watchdog::Patience;
 
 use std::sync::OnceLock;

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::http::{HeaderMap, Response, StatusCode};
@@ -12,7 +13,7 @@ use http_body::Body as _;
 use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
-use super::session::Session;
+use super::session::{Running, Session};
 use super::watchdog::Patience;
 use crate::admission::Permit;
 use crate::error::Refusal;
@@ -55,14 +56,32 @@ pub enum Socket {
 }
 
 /// A socket's way to its end.
-pub type Life = Pin<Box<dyn Future<Output = ()> + Send>>;
+// The large variant is the one that lasts; a box would cost every session an allocation.
+#[allow(clippy::large_enum_variant)]
+pub enum Life {
+    /// Of a session.
+    Session(Running),
+    /// Of a farewell.
+    Farewell(Pin<Box<dyn Future<Output = ()> + Send>>),
+}
+
+impl Future for Life {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut() {
+            Life::Session(running) => Pin::new(running).poll(cx),
+            Life::Farewell(farewell) => farewell.as_mut().poll(cx),
+        }
+    }
+}
 
 impl Socket {
     /// Uses it to the end. `head` is the 101, which the client has yet to get.
     pub fn start(self, client: Link, head: Vec<u8>) -> Life {
         match self {
-            Socket::Session(session) => Box::into_pin(session.start(client, head)),
-            Socket::Farewell(farewell) => Box::pin(farewell.run(client, head)),
+            Socket::Session(session) => Life::Session(session.start(client, head)),
+            Socket::Farewell(farewell) => Life::Farewell(Box::pin(farewell.run(client, head))),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! watched, and the answers to the relay's own pings are taken out.
 
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Buf;
 use tokio::time::Instant;
@@ -96,18 +97,20 @@ impl Pump {
         self.is_halting = true;
     }
 
-    /// Moves what can be moved now; ready once, when there is no more to move.
+    /// Moves what can be moved now; ready once, when there is no more to move. `stall`: how long the
+    /// destination may take nothing.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
+        stall: Duration,
     ) -> Poll<PumpEnd> {
         if self.has_ended {
             return Poll::Pending;
         }
-        let end = ready!(self.poll_move(cx, from, to, dog));
+        let end = ready!(self.poll_move(cx, from, to, dog, stall));
         self.has_ended = true;
         Poll::Ready(end)
     }
@@ -118,9 +121,10 @@ impl Pump {
         from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
+        stall: Duration,
     ) -> Poll<PumpEnd> {
         loop {
-            if let Err(end) = ready!(self.poll_write(cx, from, to, dog)) {
+            if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
                 return Poll::Ready(PumpEnd::Unwritable(end));
             }
             if self.close.is_some() {
@@ -149,10 +153,11 @@ impl Pump {
         from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
+        stall: Duration,
     ) -> Poll<Result<(), WriteEnd>> {
         loop {
             if to.has_own() && self.is_at_frame_end {
-                ready!(to.poll_own(cx))?;
+                ready!(to.poll_own(cx, stall))?;
                 dog.pinged(self.source.other(), Instant::now());
             }
             if self.is_halting && self.is_at_message_end {
@@ -168,7 +173,7 @@ impl Pump {
             if length == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let written = ready!(to.poll_pass(cx, &mut from.link, length))?;
+            let written = ready!(to.poll_pass(cx, &mut from.link, length, stall))?;
             self.is_at_message_end = written == self.message_end;
             self.is_at_frame_end = self.is_at_message_end || written == self.frame_end;
             self.ready -= written;

@@ -37,25 +37,24 @@ pub struct Session {
 impl Session {
     /// Everything that it needs from here on, in one place. `head` is the 101, which the client has
     /// yet to get.
-    pub(super) fn start(self, client: Link, head: Vec<u8>) -> Box<Running> {
-        let rules = &self.rules;
-        let mut relaying = Relaying::new(client, self.upstream, rules, self.patience);
+    pub(super) fn start(self, client: Link, head: Vec<u8>) -> Running {
+        let mut relaying = Relaying::new(client, self.upstream, self.rules, self.patience);
         relaying.client.begin(head);
         relaying.departure = Some(self.exchange.departure());
-        Box::new(Running {
+        Running {
             relaying: Some(relaying),
             revocation: self.exchange.revocation(),
             exchange: self.exchange,
             codes: self.codes,
             model: self.model,
             last_words: None,
-        })
+        }
     }
 }
 
 /// A session that runs: moves frames to the end. Thousands of them idle, and what each holds is
 /// counted in bytes: hence a future written out.
-pub(super) struct Running {
+pub struct Running {
     /// None once the last words are spoken.
     relaying: Option<Relaying>,
     revocation: Revocation,
@@ -98,6 +97,7 @@ struct Relaying {
     upstream: Leg,
     up: Pump,
     down: Pump,
+    rules: Arc<Rules>,
     dog: Watchdog,
     timer: Pin<Box<Sleep>>,
     /// Tells when the relay shuts down.
@@ -113,13 +113,14 @@ struct Relaying {
 }
 
 impl Relaying {
-    fn new(client: Link, upstream: Link, rules: &Rules, patience: Arc<Patience>) -> Relaying {
+    fn new(client: Link, upstream: Link, rules: Arc<Rules>, patience: Arc<Patience>) -> Relaying {
         let now = Instant::now();
         Relaying {
-            client: Leg::new(client, Sender::Server, rules.client_stall),
-            upstream: Leg::new(upstream, Sender::Client, rules.upstream_stall),
+            client: Leg::new(client, Sender::Server),
+            upstream: Leg::new(upstream, Sender::Client),
             up: Pump::new(Side::Client, rules.max_message),
             down: Pump::new(Side::Upstream, rules.max_message),
+            rules,
             dog: Watchdog::new(patience, now),
             timer: Box::pin(tokio::time::sleep_until(now)),
             departure: None,
@@ -133,12 +134,20 @@ impl Relaying {
 
     fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
         loop {
-            let up = self
-                .up
-                .poll(cx, &mut self.client, &mut self.upstream, &mut self.dog);
-            let down = self
-                .down
-                .poll(cx, &mut self.upstream, &mut self.client, &mut self.dog);
+            let up = self.up.poll(
+                cx,
+                &mut self.client,
+                &mut self.upstream,
+                &mut self.dog,
+                self.rules.upstream_stall,
+            );
+            let down = self.down.poll(
+                cx,
+                &mut self.upstream,
+                &mut self.client,
+                &mut self.dog,
+                self.rules.client_stall,
+            );
             self.count(exchange);
             let mut has_moved = false;
             for (side, polled) in [(Side::Client, up), (Side::Upstream, down)] {
