@@ -2,10 +2,14 @@
 
 mod allowed;
 mod check;
+mod csv;
 mod demo;
 mod healthcheck;
+mod invite;
+mod person;
 mod serve;
 mod settings;
+mod user;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -29,7 +33,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default)
     Serve,
@@ -41,6 +45,10 @@ enum Command {
     Healthcheck,
     /// Print every setting, its value (secrets masked) and where it came from
     Config,
+    /// Look after users, beside a running relay or without one
+    User(user::Arguments),
+    /// Look after invites, for REGISTRATION=invite
+    Invite(invite::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -52,6 +60,10 @@ pub fn run() -> ExitCode {
         Command::Check => load().and_then(|loaded| check::run(&loaded)),
         Command::Healthcheck => load().and_then(|loaded| healthcheck::run(&loaded.config)),
         Command::Config => load().and_then(|loaded| settings::run(&loaded)),
+        Command::User(arguments) => load().and_then(|loaded| user::run(arguments, &loaded.config)),
+        Command::Invite(arguments) => {
+            load().and_then(|loaded| invite::run(arguments, &loaded.config))
+        }
     };
     match done {
         Ok(code) => code,

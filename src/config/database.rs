@@ -84,6 +84,11 @@ impl DatabaseUrl {
         }
     }
 
+    /// Reads one that somebody typed; `Err` is the end of a sentence that starts with it.
+    pub fn read(text: &str) -> Result<DatabaseUrl, String> {
+        DatabaseUrl::parse(text).map(|(url, _)| url)
+    }
+
     /// Where it is, for people, without credentials.
     pub fn shown(&self) -> String {
         match self {

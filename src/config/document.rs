@@ -87,25 +87,29 @@ pub fn env_example() -> String {
 /// The table that the `config` command prints.
 #[must_use]
 pub fn effective_text(values: &[Effective]) -> String {
-    let head = ("NAME", "VALUE", "SOURCE");
-    let lines = || {
-        std::iter::once(head).chain(
-            values
-                .iter()
-                .map(|one| (one.name, one.value.as_str(), one.source.as_str())),
-        )
+    let head = ["NAME", "VALUE", "SOURCE"].map(str::to_owned);
+    let rows = values
+        .iter()
+        .map(|one| [one.name.to_owned(), one.value.clone(), one.source.clone()]);
+    let lines: Vec<_> = std::iter::once(head).chain(rows).collect();
+    aligned(&lines)
+}
+
+/// Lines of cells, each column as wide as its widest cell.
+#[must_use]
+pub fn aligned<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| {
+        let cells = lines.iter().map(|cells| cells[column].chars().count());
+        cells.max().unwrap_or(0)
     };
-    let name_width = lines()
-        .map(|(name, _, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let value_width = lines()
-        .map(|(_, value, _)| value.chars().count())
-        .max()
-        .unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let mut out = String::new();
-    for (name, value, source) in lines() {
-        let _ = writeln!(out, "{name:name_width$}  {value:value_width$}  {source}");
+    for cells in lines {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     out
 }

@@ -31,7 +31,7 @@ pub use tracing::Level;
 
 pub use address::{BaseUrl, ProxyUrl};
 pub use database::DatabaseUrl;
-pub use document::{configuration_markdown, effective_text, env_example};
+pub use document::{aligned, configuration_markdown, effective_text, env_example};
 pub use source::Sources;
 
 use draft::Draft;

@@ -3,12 +3,10 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use crate::error::{Door, Refusal};
-use crate::store::User;
+use crate::store::{User, timestamp};
 
 /// A refusal as an answer.
 pub(super) struct No(pub(super) Refusal);
@@ -90,11 +88,4 @@ pub(super) struct FieldErrorView {
     msg: String,
     /// Always `value_error`.
     r#type: String,
-}
-
-/// Milliseconds since the epoch in RFC 3339.
-pub(crate) fn timestamp(millis: i64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
-    let text = at.map(|at| at.format(&Rfc3339).unwrap_or_default());
-    text.unwrap_or_default()
 }

@@ -148,10 +148,10 @@ async fn adopt(
                ON CONFLICT DO NOTHING";
     let mut adopted = Adopted::default();
     for user in users {
-        if !HASHES
+        let is_usable = HASHES
             .iter()
-            .any(|start| user.password_hash.starts_with(start))
-        {
+            .any(|start| user.password_hash.starts_with(start));
+        if !is_usable || user.id.is_empty() || user.username.is_empty() || user.email.is_empty() {
             adopted.unusable += 1;
             continue;
         }

@@ -21,6 +21,8 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
@@ -281,4 +283,11 @@ pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = since.unwrap_or_default().as_millis();
     i64::try_from(millis).unwrap_or(i64::MAX)
+}
+
+/// Milliseconds since the epoch in RFC 3339.
+pub fn timestamp(millis: i64) -> String {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+    let text = at.map(|at| at.format(&Rfc3339).unwrap_or_default());
+    text.unwrap_or_default()
 }

@@ -33,6 +33,11 @@ impl Directory {
         }
     }
 
+    /// A password for somebody who will change it.
+    pub fn made_up_password() -> String {
+        new_password()
+    }
+
     /// Adds a user. With an invite's code, that is used up.
     pub async fn add(
         &self,

@@ -1,0 +1,91 @@
+//! What the commands about accounts share: the directory, passwords from a terminal or a pipe, and
+//! how lists are shown.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde::Serialize;
+
+use super::say;
+use crate::admission::accounts::Directory;
+use crate::config::{Config, aligned};
+use crate::error::Refusal;
+use crate::store::{Condition, Store};
+
+/// The directory of the configured database.
+pub(super) async fn directory(config: &Config) -> Result<Directory> {
+    if config.accounts.is_none() {
+        let note = "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same";
+        let _ = writeln!(std::io::stderr(), "{note}");
+    }
+    let store = Store::open(&config.database).await?;
+    if store.condition() != Condition::Up {
+        bail!(
+            "DATABASE_URL ({}): it does not answer",
+            config.database.shown()
+        );
+    }
+    Ok(Directory::new(Arc::new(store)))
+}
+
+/// A refusal in the words of a terminal.
+pub(super) fn refused(refusal: Refusal) -> anyhow::Error {
+    let problems = refusal.problems().iter();
+    let problems: Vec<String> = problems
+        .map(|problem| format!("{}: {}", problem.field, problem.message))
+        .collect();
+    match problems.is_empty() {
+        true => anyhow::anyhow!("{}", refusal.message()),
+        false => anyhow::anyhow!("{}", problems.join(" ")),
+    }
+}
+
+/// Prints a value for programs.
+pub(super) fn say_json(value: &impl Serialize) -> Result<()> {
+    say(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints a list for people.
+pub(super) fn say_table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: Vec<[String; COLUMNS]>) {
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(rows);
+    say(aligned(&lines).trim_end());
+}
+
+/// Asks for a new password: twice at a terminal, without showing it; else the first line of what
+/// is piped in.
+pub(super) fn ask_password() -> Result<String> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        let mut line = String::new();
+        stdin
+            .lock()
+            .read_line(&mut line)
+            .context("reading the password")?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let (first, second) = (ask_unseen("Password: ")?, ask_unseen("Again: ")?);
+    if first != second {
+        bail!("the two passwords differ");
+    }
+    Ok(first)
+}
+
+fn ask_unseen(prompt: &str) -> Result<String> {
+    let _ = write!(std::io::stderr(), "{prompt}");
+    let _ = std::io::stderr().flush();
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin)?;
+    let mut unseen = before.clone();
+    unseen.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &unseen)?;
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    tcsetattr(&stdin, OptionalActions::Now, &before)?;
+    let _ = writeln!(std::io::stderr());
+    read.context("reading the password")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
