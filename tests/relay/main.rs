@@ -9,6 +9,7 @@
 
 mod support;
 
+mod accounts;
 mod addresses;
 mod chaos;
 mod commands;

@@ -4,6 +4,8 @@
 
 pub mod dice;
 pub mod frames;
+pub mod people;
+pub mod postgres;
 pub mod raw;
 pub mod relay;
 pub mod trust;
@@ -11,6 +13,8 @@ pub mod wait;
 pub mod ws;
 
 pub use dice::Dice;
+pub use people::{Database, Home, PASSWORD, People, Tokens, call};
+pub use postgres::Postgres;
 pub use raw::{Answer, Connection, get, post, request, send};
 pub use relay::Relay;
 pub use wait::eventually;

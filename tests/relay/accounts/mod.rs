@@ -1,0 +1,13 @@
+//! Accounts: what people, their clients, admins and attackers see, on SQLite and on Postgres.
+
+mod access;
+mod admin;
+mod chat;
+mod refresh;
+mod routes;
+
+use crate::support::people::on_both;
+use crate::support::{
+    Answer, Database, Home, PASSWORD, People, Postgres, RELAY_TOKEN, Relay, SERVER_KEY, Tokens,
+    call, eventually, get, post, request, send, trust,
+};
