@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::accounts::Accounts;
-use crate::admission::{Drain, Gate, Pressure, Sessions, Terms};
+use crate::admission::{Drain, Gate, Limiter, Pressure, Sessions, Terms};
 use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
@@ -26,6 +26,7 @@ use crate::upstream::Upstream;
 pub struct App {
     server: Server,
     accounts: Option<Arc<Accounts>>,
+    limiter: Arc<Limiter>,
 }
 
 impl App {
@@ -50,11 +51,13 @@ impl App {
             environment: config.environment,
             has_server_key: upstream.has_server_key(),
         };
+        let limiter = Arc::new(Limiter::new(&config.limiting));
         let gate = Arc::new(Gate::new(
             terms,
             Arc::clone(&drain),
             Arc::clone(&pressure),
             Arc::clone(&sessions),
+            Arc::clone(&limiter),
             Arc::clone(&counters),
         ));
         let control = Control::new(
@@ -75,7 +78,11 @@ impl App {
         let proxies = config.server.trusted_proxies.clone();
         let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
         let server = Server::bind(&config.server, edge, drain, pressure)?;
-        Ok(App { server, accounts })
+        Ok(App {
+            server,
+            accounts,
+            limiter,
+        })
     }
 
     /// Where it listens.
@@ -95,6 +102,8 @@ impl App {
             let end = end.clone();
             beside.spawn(async move { accounts.watch(end).await });
         }
+        let (limiter, stopped) = (self.limiter, end.clone());
+        beside.spawn(async move { limiter.watch(stopped).await });
         self.server.run(stop).await;
         end.cancel();
         beside.close();

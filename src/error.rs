@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::fields::Allowance;
+
 /// Tells SDKs whether a retry makes sense (wire.md 1.3: `x-should-retry` overrides their own rule).
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -57,6 +59,8 @@ pub enum Kind {
     Conflict,
     /// Too many passwords were tried.
     TooManyAttempts,
+    /// A limit of the operator's is reached.
+    RateLimited,
     /// The database does not answer, or cannot write.
     DatabaseUnavailable,
     /// The page's origin is not on the list.
@@ -108,7 +112,7 @@ impl Kind {
             Kind::NotFound | Kind::AccountsOff => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::InvalidFields => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Kind::TooManyAttempts | Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Kind::UriTooLong => StatusCode::URI_TOO_LONG,
             Kind::Unauthorized | Kind::BadLogin => StatusCode::UNAUTHORIZED,
             Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
@@ -158,6 +162,8 @@ impl Kind {
             Kind::AlreadyTaken => "already_taken",
             Kind::Conflict => "conflict",
             Kind::TooManyAttempts => "too_many_attempts",
+            // OpenAI's own (wire.md 2.1), as the type is.
+            Kind::RateLimited => "rate_limit_exceeded",
             Kind::DatabaseUnavailable => "database_unavailable",
             Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::BodyTooLarge => "body_too_large",
@@ -179,9 +185,12 @@ impl Kind {
         }
     }
 
-    /// `invalid_request_error` where the client must change something, else `relay_error`.
+    /// `invalid_request_error` where the client must change something, else `relay_error`; OpenAI's own
+    /// (wire.md 2.1) where the client must wait.
     fn error_type(self) -> &'static str {
-        if self.status().is_client_error() {
+        if self == Kind::RateLimited {
+            "rate_limit_error"
+        } else if self.status().is_client_error() {
             "invalid_request_error"
         } else {
             "relay_error"
@@ -204,7 +213,8 @@ pub struct Refusal {
     message: Cow<'static, str>,
     request_id: String,
     param: Option<&'static str>,
-    retry_after_s: Option<u64>,
+    retry_after_s: Option<u32>,
+    allowance: Option<Box<Allowance>>,
     allow: Option<&'static str>,
     cause: Option<&'static str>,
     problems: Vec<Problem>,
@@ -248,6 +258,7 @@ impl Refusal {
             request_id: format!("req_{}", Uuid::new_v4().simple()),
             param: None,
             retry_after_s: None,
+            allowance: None,
             allow: None,
             cause: None,
             problems: Vec::new(),
@@ -280,7 +291,14 @@ impl Refusal {
     /// Adds `Retry-After`, in seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Refusal {
-        self.retry_after_s = Some(seconds);
+        self.retry_after_s = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        self
+    }
+
+    /// Adds what is left of the limit that was reached.
+    #[must_use]
+    pub fn leaving(mut self, allowance: Allowance) -> Refusal {
+        self.allowance = Some(Box::new(allowance));
         self
     }
 
@@ -414,6 +432,9 @@ impl Refusal {
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allowance) = &self.allowance {
+            allowance.write(headers);
         }
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));

@@ -70,6 +70,7 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     body["maxConnections"] = json!(control.sessions.max());
     body["uptime"] = json!(now.uptime_s);
     body["startTime"] = json!(now.start_time_ms);
+    body["limits"] = limits(&control);
     body["exchanges"] = json!({
         "total": now.exchanges,
         "active": now.active,
@@ -88,6 +89,14 @@ fn sessions(control: &Control, now: &Snapshot) -> Value {
         "activeConnections": control.sessions.active(),
         "messagesRelayed": now.messages,
         "errors": now.failed,
+    })
+}
+
+fn limits(control: &Control) -> Value {
+    let limits = control.gate.limiter().state();
+    json!({
+        "refused": limits.refused,
+        "buckets": limits.buckets,
     })
 }
 
