@@ -217,7 +217,7 @@ pub struct Refusal {
     allowance: Option<Box<Allowance>>,
     allow: Option<&'static str>,
     cause: Option<&'static str>,
-    problems: Vec<Problem>,
+    problems: Box<[Problem]>,
 }
 
 /// What is wrong with one field.
@@ -261,7 +261,7 @@ impl Refusal {
             allowance: None,
             allow: None,
             cause: None,
-            problems: Vec::new(),
+            problems: Box::default(),
         }
     }
 
@@ -269,7 +269,7 @@ impl Refusal {
     pub fn over_fields(problems: Vec<Problem>) -> Refusal {
         let message = "Some fields cannot be used as they are.";
         let mut refusal = Refusal::new(Kind::InvalidFields, message);
-        refusal.problems = problems;
+        refusal.problems = problems.into_boxed_slice();
         refusal
     }
 
@@ -363,12 +363,10 @@ impl Refusal {
 
     /// The form that clients of the accounts API know.
     fn to_detail(&self) -> Value {
-        let mut body = match self.problems.is_empty() {
+        let problems: Vec<Value> = self.problems().iter().map(Problem::to_json).collect();
+        let mut body = match problems.is_empty() {
             true => json!({ "detail": self.message }),
-            false => {
-                let problems = self.problems.iter().map(Problem::to_json);
-                json!({ "detail": problems.collect::<Vec<_>>() })
-            }
+            false => json!({ "detail": problems }),
         };
         if let Some(seconds) = self.retry_after_s {
             body["retry_after"] = json!(seconds);

@@ -31,6 +31,7 @@ pub(super) async fn directory(config: &Config) -> Result<Directory> {
 }
 
 /// A refusal in the words of a terminal.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn refused(refusal: Refusal) -> anyhow::Error {
     let problems = refusal.problems().iter();
     let problems: Vec<String> = problems

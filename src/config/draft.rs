@@ -34,25 +34,7 @@ impl Draft {
     /// Neutral values only: every one is overwritten by a row's value or default.
     pub(super) fn blank() -> Self {
         let config = Config {
-            server: Server {
-                host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                port: 0,
-                drain_timeout: Duration::ZERO,
-                drain_delay: Duration::ZERO,
-                tls_cert: None,
-                tls_key: None,
-                trusted_proxies: TrustedProxies(Vec::new()),
-                limits: Limits {
-                    header_timeout: Duration::ZERO,
-                    keep_alive_timeout: Duration::ZERO,
-                    body_timeout: Duration::ZERO,
-                    write_timeout: Duration::ZERO,
-                    max_body_bytes: None,
-                    max_connections: None,
-                    max_connections_per_ip: None,
-                    memory: MemoryBudget::Off,
-                },
-            },
+            server: blank_server(),
             access: Access {
                 relay_token: None,
                 allow_anonymous: false,
@@ -60,21 +42,7 @@ impl Draft {
                 origins: Origins::Listed(Vec::new()),
                 origins_defaulted: true,
             },
-            upstream: Upstream {
-                api_key: None,
-                base: BaseUrl::blank(),
-                realtime_base: None,
-                connect_timeout: Duration::ZERO,
-                read_timeout: Duration::ZERO,
-                write_timeout: Duration::ZERO,
-                pool_timeout: Duration::ZERO,
-                ca_files: Vec::new(),
-                proxy: Proxy {
-                    https: None,
-                    all: None,
-                    no: None,
-                },
-            },
+            upstream: blank_upstream(),
             realtime: Realtime {
                 model: String::new(),
                 max_sessions: 0,
@@ -134,6 +102,46 @@ impl Draft {
         if !files.contains(&path) {
             files.push(path);
         }
+    }
+}
+
+fn blank_server() -> Server {
+    Server {
+        host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        port: 0,
+        drain_timeout: Duration::ZERO,
+        drain_delay: Duration::ZERO,
+        tls_cert: None,
+        tls_key: None,
+        trusted_proxies: TrustedProxies(Vec::new()),
+        limits: Limits {
+            header_timeout: Duration::ZERO,
+            keep_alive_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_body_bytes: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            memory: MemoryBudget::Off,
+        },
+    }
+}
+
+fn blank_upstream() -> Upstream {
+    Upstream {
+        api_key: None,
+        base: BaseUrl::blank(),
+        realtime_base: None,
+        connect_timeout: Duration::ZERO,
+        read_timeout: Duration::ZERO,
+        write_timeout: Duration::ZERO,
+        pool_timeout: Duration::ZERO,
+        ca_files: Vec::new(),
+        proxy: Proxy {
+            https: None,
+            all: None,
+            no: None,
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header;
+use serde_json::json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -30,7 +31,7 @@ const STYLE: &str = include_str!("docs/docs.css");
         (name = "health", description = "For monitoring"),
         (name = "relay", description = "What is relayed besides `/v1/`"),
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &Relayed),
 )]
 pub(super) struct Description;
 
@@ -45,6 +46,41 @@ impl Modify for Bearer {
             .build();
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What is relayed beside `/v1/`: its route is the edge's, so it is described here.
+struct Relayed;
+
+impl Modify for Relayed {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let answer = |words: &str| json!({ "description": words, "content": { "application/json": { "schema": { "type": "object" } } } });
+        let offer = json!({ "post": {
+            "tags": ["relay"],
+            "operationId": "offer",
+            "summary": "Exchanges a WebRTC offer for a Realtime session, by the server's key or by `token`.",
+            "security": [{}, { "bearer": [] }],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+                "type": "object",
+                "title": "Offer",
+                "required": ["sdp"],
+                "properties": {
+                    "sdp": { "type": "string", "description": "The offer, as the browser made it" },
+                    "model": { "type": ["string", "null"], "description": "`REALTIME_MODEL`, unless said otherwise" },
+                    "token": { "type": ["string", "null"], "description": "An ephemeral OpenAI credential, or one of the relay's" },
+                    "session": { "type": ["object", "null"], "description": "Settings of the session, as OpenAI takes them" },
+                },
+            } } } },
+            "responses": {
+                "200": answer("`{sdp, relayed, duration, callId}`"),
+                "400": answer("No usable offer, or OpenAI's error, with `message` added"),
+                "401": answer("No good credential"),
+                "403": answer("A page that is not listed, or a credential that may not"),
+                "default": answer("OpenAI's error, with `message` added"),
+            },
+        } });
+        let offer = serde_json::from_value(offer).expect("an operation");
+        description.paths.paths.insert("/offer".to_owned(), offer);
     }
 }
 

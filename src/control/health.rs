@@ -92,13 +92,16 @@ impl ServiceHealth {
     }
 }
 
+/// Services by name.
+type Found = Vec<(&'static str, ServiceHealth)>;
+
 /// What the detailed route tells of.
 pub(super) struct Inspection {
     services: Vec<Service>,
     /// On the disk that matters: where accounts are kept, else where the relay was started.
     folder: PathBuf,
     processor: Processor,
-    latest: Mutex<Option<(Instant, Vec<(&'static str, ServiceHealth)>)>>,
+    latest: Mutex<Option<(Instant, Found)>>,
 }
 
 impl Inspection {
@@ -112,7 +115,7 @@ impl Inspection {
     }
 
     /// Looks at all services at once, unless somebody just did.
-    async fn services(&self) -> Vec<(&'static str, ServiceHealth)> {
+    async fn services(&self) -> Found {
         let mut latest = self.latest.lock().await;
         if let Some((at, found)) = latest.as_ref()
             && at.elapsed() < REMEMBERED

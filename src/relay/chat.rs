@@ -46,6 +46,8 @@ pub enum Chat {
 }
 
 /// An answer of theirs.
+// The large variant is the common one.
+#[allow(clippy::large_enum_variant)]
 pub enum ChatBody {
     /// The upstream's, as it comes.
     Relayed(RelayedBody),

@@ -38,6 +38,8 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an adoption or a migration may take: a hundred thousand users take seconds.
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
+/// Takes SQLite's one lock for writing at once.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
 
@@ -175,9 +177,17 @@ impl Store {
     /// A transaction that may write. Holds what lock there is from its start, so that two that
     /// read and then write take turns.
     async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        match self.dialect {
-            Dialect::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await,
-            Dialect::Postgres => self.writer.begin().await,
+        if self.dialect == Dialect::Postgres {
+            return self.writer.begin().await;
+        }
+        match self.writer.begin_with(BEGIN).await {
+            // A full disk makes SQLite roll back by itself, which the driver does not notice: its
+            // connection would wait for the end of that transaction for ever.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await?.close().await?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
         }
     }
 

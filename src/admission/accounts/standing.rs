@@ -74,8 +74,11 @@ struct Known {
 /// The standings of all logins that were seen lately.
 pub(super) struct Standings {
     store: Arc<Store>,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    slots: Mutex<Slots>,
 }
+
+/// By the login's id and the user's: a token names both.
+type Slots = HashMap<(String, String), Arc<Slot>>;
 
 impl Standings {
     pub(super) fn new(store: Arc<Store>) -> Standings {
@@ -167,19 +170,21 @@ impl Standings {
 
     fn slot(&self, user_id: &str, login_id: &str) -> Arc<Slot> {
         let mut slots = self.lock();
-        let slot = slots.entry(login_id.to_owned()).or_insert_with(|| {
-            Arc::new(Slot {
-                user_id: user_id.to_owned(),
-                login_id: login_id.to_owned(),
-                known: Mutex::default(),
-                asking: tokio::sync::Mutex::default(),
-                revoked: CancellationToken::new(),
-            })
-        });
+        let slot = slots
+            .entry((login_id.to_owned(), user_id.to_owned()))
+            .or_insert_with(|| {
+                Arc::new(Slot {
+                    user_id: user_id.to_owned(),
+                    login_id: login_id.to_owned(),
+                    known: Mutex::default(),
+                    asking: tokio::sync::Mutex::default(),
+                    revoked: CancellationToken::new(),
+                })
+            });
         Arc::clone(slot)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Slot>>> {
+    fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,6 +3,15 @@
 mod access;
 mod admin;
 mod chat;
+mod durability;
+mod forged;
+mod guessing;
+mod injection;
+mod matrix;
+mod old_users;
+mod origin;
+mod outage;
+mod pages;
 mod refresh;
 mod routes;
 

@@ -68,6 +68,11 @@ impl Relay {
         Relay::launch(folder(), &["prlimit", &limit], variables).await
     }
 
+    /// Starts one by way of another program.
+    pub async fn start_under(wrapper: &[&str], variables: &[(&str, &str)]) -> Relay {
+        Relay::launch(folder(), wrapper, variables).await
+    }
+
     async fn start_in(folder: PathBuf, variables: &[(&str, &str)]) -> Relay {
         Relay::launch(folder, &[], variables).await
     }
@@ -107,6 +112,11 @@ impl Relay {
     /// Where it listens, as seen from this machine.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.address.port()))
+    }
+
+    /// Where it was started.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Its process id.
