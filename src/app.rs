@@ -70,7 +70,7 @@ impl App {
         );
         let relay = Relay::new(
             upstream,
-            config.realtime.model.clone(),
+            &config.realtime,
             config.default_model.clone(),
             config.sse_keepalive,
             rules(config),
@@ -154,6 +154,8 @@ fn rules(config: &Config) -> Rules {
     Rules {
         conversation: Arc::new(conversation),
         other: Arc::new(other),
+        beta: realtime.beta,
+        compression: realtime.compression,
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,

@@ -35,6 +35,8 @@ pub enum Kind {
     HeadTimeout,
     /// An upgrade to something that the relay does not speak.
     UpgradeNotSupported,
+    /// The retired Realtime beta, where it is not translated.
+    BetaDisabled,
     /// A version of WebSocket other than 13.
     SocketVersion,
     /// As many sessions run as may.
@@ -105,6 +107,7 @@ impl Kind {
         match self {
             Kind::Malformed
             | Kind::UpgradeNotSupported
+            | Kind::BetaDisabled
             | Kind::InvalidOffer
             | Kind::AlreadyTaken => StatusCode::BAD_REQUEST,
             Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -149,6 +152,8 @@ impl Kind {
             Kind::HeadTooLarge => "head_too_large",
             Kind::HeadTimeout => "head_timeout",
             Kind::UpgradeNotSupported => "upgrade_not_supported",
+            // OpenAI's own code (wire.md 5.3).
+            Kind::BetaDisabled => "beta_api_shape_disabled",
             Kind::SocketVersion => "websocket_version",
             Kind::CapacityReached => "capacity_reached",
             Kind::SessionInactive => "session_inactive",
@@ -211,7 +216,7 @@ impl Kind {
 pub struct Refusal {
     kind: Kind,
     message: Cow<'static, str>,
-    request_id: String,
+    request_id: Box<str>,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
     allowance: Option<Box<Allowance>>,
@@ -255,7 +260,7 @@ impl Refusal {
         Refusal {
             kind,
             message: message.into(),
-            request_id: format!("req_{}", Uuid::new_v4().simple()),
+            request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
             param: None,
             retry_after_s: None,
             allowance: None,

@@ -12,7 +12,7 @@ use tracing::Level;
 use super::accounts::AccountsDraft;
 use super::limiting::{Limiting, LimitingDraft};
 use super::{
-    Access, BaseUrl, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
+    Access, BaseUrl, Beta, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
     Origins, Proxy, Realtime, Server, TrustedProxies, Upstream, value,
 };
 
@@ -43,14 +43,7 @@ impl Draft {
                 origins_defaulted: true,
             },
             upstream: blank_upstream(),
-            realtime: Realtime {
-                model: String::new(),
-                max_sessions: 0,
-                heartbeat: Duration::ZERO,
-                inactivity: Duration::ZERO,
-                session: Duration::ZERO,
-                max_message_bytes: 0,
-            },
+            realtime: Realtime::blank(),
             limiting: Limiting::none(),
             accounts: None,
             database: DatabaseUrl::Sqlite(None),
@@ -105,6 +98,43 @@ impl Draft {
     }
 }
 
+impl Realtime {
+    fn blank() -> Self {
+        Self {
+            model: String::new(),
+            beta: Beta::Refuse,
+            aliases: Vec::new(),
+            compression: false,
+            max_sessions: 0,
+            heartbeat: Duration::ZERO,
+            inactivity: Duration::ZERO,
+            session: Duration::ZERO,
+            max_message_bytes: 0,
+        }
+    }
+}
+
+impl Limits {
+    fn blank() -> Self {
+        Self {
+            header_timeout: Duration::ZERO,
+            keep_alive_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_body_bytes: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            memory: MemoryBudget::Off,
+        }
+    }
+}
+
+/// Puts a value that could be read where it belongs.
+pub(super) fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
+    *place = read?;
+    Ok(())
+}
+
 fn blank_server() -> Server {
     Server {
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -114,16 +144,7 @@ fn blank_server() -> Server {
         tls_cert: None,
         tls_key: None,
         trusted_proxies: TrustedProxies(Vec::new()),
-        limits: Limits {
-            header_timeout: Duration::ZERO,
-            keep_alive_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-            max_body_bytes: None,
-            max_connections: None,
-            max_connections_per_ip: None,
-            memory: MemoryBudget::Off,
-        },
+        limits: Limits::blank(),
     }
 }
 
@@ -143,10 +164,4 @@ fn blank_upstream() -> Upstream {
             no: None,
         },
     }
-}
-
-/// Puts a value that could be read where it belongs.
-pub(super) fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
-    *place = read?;
-    Ok(())
 }

@@ -235,6 +235,12 @@ pub struct Proxy {
 pub struct Realtime {
     /// The model where the client names none.
     pub model: String,
+    /// What becomes of clients of the retired beta.
+    pub beta: Beta,
+    /// Models that are replaced, beside the retired ones.
+    pub aliases: Vec<(String, String)>,
+    /// Whether the client's leg is compressed where it offers that.
+    pub compression: bool,
     /// The most sessions at once.
     pub max_sessions: usize,
     /// Silence of a side before it is pinged, and again before it is given up; zero for any.
@@ -245,6 +251,17 @@ pub struct Realtime {
     pub session: Duration,
     /// The largest message, in bytes.
     pub max_message_bytes: u64,
+}
+
+/// What becomes of clients that speak the retired Realtime beta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beta {
+    /// Their sessions are translated.
+    Translate,
+    /// The marker is taken away, and nothing else.
+    Ga,
+    /// They are refused.
+    Refuse,
 }
 
 /// Accounts, once they are on.

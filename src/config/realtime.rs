@@ -3,12 +3,14 @@
 use super::draft::put;
 use super::limits::{count, size};
 use super::row::{PLAIN, Row, Section};
-use super::{BaseUrl, value};
+use super::{BaseUrl, Beta, value};
 
 const MILLISECONDS: &str =
     "milliseconds, or a number with ms, s, m or h, such as 30s; at most 168h; 0 for never";
 const SECONDS: &str =
     "seconds, or a number with ms, s, m or h, such as 65m; at most 168h; 0 for never";
+
+const YES_NO: &str = "true, false, 1, 0, yes, no, on or off";
 
 /// What sessions over WebSocket are and may be.
 pub(super) const REALTIME: &[Row] = &[
@@ -32,6 +34,36 @@ pub(super) const REALTIME: &[Row] = &[
                 BaseUrl::parse_realtime(text).map(Some),
             )
         },
+        ..PLAIN
+    },
+    Row {
+        name: "REALTIME_BETA",
+        default: "translate",
+        accepts: "translate, ga or refuse",
+        help: "What becomes of clients that speak the retired Realtime beta (`OpenAI-Beta: realtime=v1`, or the subprotocol \
+               `openai-beta.realtime-v1`): `translate` makes their sessions GA and back, `ga` takes the marker away and leaves \
+               the rest to the client, `refuse` answers as OpenAI does.",
+        section: Section::Realtime,
+        set: |draft, text| put(&mut draft.config.realtime.beta, beta(text)),
+        ..PLAIN
+    },
+    Row {
+        name: "MODEL_ALIASES",
+        accepts: "pairs such as old-model=new-model, comma-separated",
+        help: "Models that are replaced where a Realtime session or call, `/offer` or a chat route of `/api/v1` names them. The \
+               retired Realtime previews stand for `REALTIME_MODEL` unless they are on this list.",
+        section: Section::Realtime,
+        set: |draft, text| put(&mut draft.config.realtime.aliases, aliases(text)),
+        ..PLAIN
+    },
+    Row {
+        name: "WS_COMPRESSION",
+        default: "false",
+        accepts: YES_NO,
+        help: "Compress messages (permessage-deflate) towards clients that offer it, never towards OpenAI. Audio hardly shrinks, \
+               and each message costs processor time.",
+        section: Section::Realtime,
+        set: |draft, text| put(&mut draft.config.realtime.compression, value::boolean(text)),
         ..PLAIN
     },
     Row {
@@ -96,3 +128,42 @@ pub(super) const REALTIME: &[Row] = &[
         ..PLAIN
     },
 ];
+
+fn beta(text: &str) -> Result<Beta, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "translate" => Ok(Beta::Translate),
+        "ga" => Ok(Beta::Ga),
+        "refuse" => Ok(Beta::Refuse),
+        _ => Err("is none of them".to_owned()),
+    }
+}
+
+/// Pairs of models.
+fn aliases(text: &str) -> Result<Vec<(String, String)>, String> {
+    let pairs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty());
+    let read = |pair: &str| {
+        let (old, new) = pair.split_once('=').ok_or("has a pair without =")?;
+        Ok((value::model(old.trim())?, value::model(new.trim())?))
+    };
+    pairs.map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_pairs_of_models() {
+        let pair = |old: &str, new: &str| (old.to_owned(), new.to_owned());
+        assert_eq!(
+            aliases("a=b, c-1 = d:2,"),
+            Ok(vec![pair("a", "b"), pair("c-1", "d:2")])
+        );
+        for text in ["a", "a=", "=b", "a b=c"] {
+            assert!(aliases(text).is_err(), "{text}");
+        }
+    }
+}

@@ -14,7 +14,6 @@ const FOREIGN: &[&str] = &[
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
-    "MODEL_ALIASES",
     "OPENAI_ADMIN_KEY",
     "OPENAI_API_BASE",
     "OPENAI_API_TYPE",
@@ -27,11 +26,9 @@ const FOREIGN: &[&str] = &[
     "OPENAI_PROJECT_ID",
     "OPENAI_TIMEOUT",
     "OPENAI_WEBHOOK_SECRET",
-    "REALTIME_BETA",
     "RSYNC_PROXY",
     "SSL_CERT_DIR",
     "TOKEN_KEY",
-    "WS_COMPRESSION",
 ];
 
 /// One sentence for each of the given names that is probably a misspelt known one.

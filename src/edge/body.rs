@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-use crate::relay::{ChatBody, RelayedBody, Socket};
+use crate::relay::{Answered, RelayedBody, Socket};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -32,11 +32,11 @@ impl Body {
         Body::Whole(Full::new(bytes))
     }
 
-    /// An answer of the chat routes.
-    pub(super) fn chat(body: ChatBody) -> Body {
+    /// An answer that may have been made of the upstream's.
+    pub(super) fn answered(body: Answered) -> Body {
         match body {
-            ChatBody::Relayed(body) => Body::Relayed(body),
-            ChatBody::Whole(bytes) => Body::whole(bytes),
+            Answered::Relayed(body) => Body::Relayed(body),
+            Answered::Whole(bytes) => Body::whole(bytes),
         }
     }
 

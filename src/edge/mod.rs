@@ -113,7 +113,7 @@ impl Edge {
                 let ask = caller.ask_for(Right::User, route::chat_family(chat));
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = self.relay.chat(permit, chat, request).await?;
-                Ok(response.map(Body::chat))
+                Ok(response.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
@@ -123,7 +123,7 @@ impl Edge {
                 let ask = caller.ask_for(right, route::family(&facts.path));
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = self.relay.http(permit, target, request).await?;
-                Ok(response.map(Body::Relayed))
+                Ok(response.map(Body::answered))
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
@@ -186,7 +186,7 @@ impl Edge {
         };
         match opened {
             Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
-            Ok(Opened::Refused(response)) => Ok(response.map(Body::Relayed)),
+            Ok(Opened::Refused(response)) => Ok((*response).map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))

@@ -14,6 +14,16 @@ use crate::admission::Revocation;
 use crate::error::Refusal;
 use crate::upstream::{Fault, ReplyBody};
 
+/// The body of an answer that may have been made of the upstream's.
+// The large variant is the common one.
+#[allow(clippy::large_enum_variant)]
+pub enum Answered {
+    /// The upstream's, as it comes.
+    Relayed(RelayedBody),
+    /// Made of the upstream's, whole.
+    Whole(Bytes),
+}
+
 /// An upstream answer's body. Dropped before its end, it counts as the client leaving.
 pub struct RelayedBody {
     reply: ReplyBody,

@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::body::RelayedBody;
+use super::body::{Answered, RelayedBody};
 use super::events::EventStream;
 use super::exchange::Exchange;
-use super::{Relay, Wish};
+use super::{Relay, Wish, X_RELAY_MODEL};
 use crate::admission::Permit;
 use crate::error::{Problem, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
@@ -45,16 +45,6 @@ pub enum Chat {
     Models,
 }
 
-/// An answer of theirs.
-// The large variant is the common one.
-#[allow(clippy::large_enum_variant)]
-pub enum ChatBody {
-    /// The upstream's, as it comes.
-    Relayed(RelayedBody),
-    /// Made of the upstream's, whole.
-    Whole(Bytes),
-}
-
 /// The list of models as it was last told.
 pub(super) type KnownModels = Mutex<Option<(Instant, Bytes)>>;
 
@@ -65,7 +55,7 @@ impl Relay {
         permit: Permit,
         chat: Chat,
         request: Request<ClientBody>,
-    ) -> Result<Response<ChatBody>, Refusal> {
+    ) -> Result<Response<Answered>, Refusal> {
         let exchange = Exchange::new(permit);
         match chat {
             Chat::Models => self.models(exchange).await,
@@ -81,12 +71,16 @@ impl Relay {
         mut exchange: Exchange,
         is_streamed: bool,
         request: Request<ClientBody>,
-    ) -> Result<Response<ChatBody>, Refusal> {
+    ) -> Result<Response<Answered>, Refusal> {
         let (head, body) = request.into_parts();
         let too_large = "A chat request is at most 32 MiB here.";
         let body = read_whole(body, MAX_REQUEST, too_large).await;
-        let body = body.and_then(|body| rewrite(&body, is_streamed, &self.default_model));
-        let body = body.map_err(|refusal| exchange.refused(refusal))?;
+        let rewritten = body.and_then(|body| {
+            rewrite(&body, is_streamed, &self.default_model, |model| {
+                self.replace_model(model)
+            })
+        });
+        let (body, replaced) = rewritten.map_err(|refusal| exchange.refused(refusal))?;
         let mut headers = head.headers;
         for name in [
             header::CONTENT_LENGTH,
@@ -106,18 +100,21 @@ impl Relay {
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status(), reply.headers_mut());
+        if let Some(model) = replaced {
+            reply.headers_mut().insert(X_RELAY_MODEL, model);
+        }
         if !reply.status().is_success() {
             return explain(exchange, reply).await;
         }
         Ok(self.relayed(exchange, reply, head.version))
     }
 
-    fn relayed(&self, exchange: Exchange, reply: Reply, version: Version) -> Response<ChatBody> {
+    fn relayed(&self, exchange: Exchange, reply: Reply, version: Version) -> Response<Answered> {
         let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
-        reply.map(|body| ChatBody::Relayed(RelayedBody::new(body, exchange, events)))
+        reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events)))
     }
 
-    async fn models(&self, mut exchange: Exchange) -> Result<Response<ChatBody>, Refusal> {
+    async fn models(&self, mut exchange: Exchange) -> Result<Response<Answered>, Refusal> {
         let mut known = self.models.lock().await;
         if let Some((at, list)) = known.as_ref()
             && at.elapsed() < REMEMBERED
@@ -146,9 +143,9 @@ impl Relay {
     }
 }
 
-fn told(mut exchange: Exchange, list: Bytes) -> Response<ChatBody> {
+fn told(mut exchange: Exchange, list: Bytes) -> Response<Answered> {
     let length = list.len();
-    let mut response = Response::new(ChatBody::Whole(list));
+    let mut response = Response::new(Answered::Whole(list));
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     exchange.answered(response.status(), response.headers_mut());
@@ -166,7 +163,7 @@ fn ids(list: &[u8]) -> Option<Bytes> {
 }
 
 /// Adds to an error of the upstream's the `detail` that clients of these routes read.
-async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<ChatBody>, Refusal> {
+async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<Answered>, Refusal> {
     let (mut head, body) = reply.into_parts();
     let body = Limited::new(body, MAX_ERROR).collect().await;
     let body = body.map(|body| body.to_bytes()).map_err(|error| {
@@ -191,11 +188,17 @@ async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<ChatBo
     head.headers.remove(header::CONTENT_LENGTH);
     exchange.sent_down(body.len());
     exchange.completed();
-    Ok(Response::from_parts(head, ChatBody::Whole(body)))
+    Ok(Response::from_parts(head, Answered::Whole(body)))
 }
 
-/// The request as it goes up: every value the same bytes, `stream` as the route says, and a model.
-fn rewrite(body: &[u8], is_streamed: bool, default_model: &str) -> Result<Bytes, Refusal> {
+/// The request as it goes up: every value the same bytes, `stream` as the route says, and a model,
+/// which may have a successor; that is told beside.
+fn rewrite<'a>(
+    body: &[u8],
+    is_streamed: bool,
+    default_model: &str,
+    successor: impl Fn(&str) -> Option<&'a str>,
+) -> Result<(Bytes, Option<HeaderValue>), Refusal> {
     let fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let what = match error.classify() {
@@ -210,19 +213,30 @@ fn rewrite(body: &[u8], is_streamed: bool, default_model: &str) -> Result<Bytes,
     });
     let mut sent = String::with_capacity(body.len() + 64);
     sent.push('{');
-    let mut has_model = false;
+    let (mut has_model, mut replaced) = (false, None);
     for (name, value) in kept {
-        has_model |= name == "model";
         sent.push_str(&Value::from(name.as_ref()).to_string());
         sent.push(':');
-        sent.push_str(value.get());
+        let mut new = None;
+        if name == "model" {
+            has_model = true;
+            let model = serde_json::from_str::<Cow<'_, str>>(value.get());
+            new = model.ok().and_then(|model| successor(&model));
+        }
+        match new {
+            Some(new) => {
+                sent.push_str(&Value::from(new).to_string());
+                replaced = HeaderValue::from_str(new).ok();
+            }
+            None => sent.push_str(value.get()),
+        }
         sent.push(',');
     }
     if !has_model {
         sent.push_str(&format!("\"model\":{},", Value::from(default_model)));
     }
     sent.push_str(&format!("\"stream\":{is_streamed}}}"));
-    Ok(Bytes::from(sent))
+    Ok((Bytes::from(sent), replaced))
 }
 
 /// The fields of an object in order, their values as they were written.
@@ -259,7 +273,10 @@ mod tests {
     use super::*;
 
     fn rewritten(body: &str, is_streamed: bool) -> String {
-        let sent = rewrite(body.as_bytes(), is_streamed, "default").expect("an object");
+        let successor = |model: &str| (model == "old").then_some("new");
+        let sent = rewrite(body.as_bytes(), is_streamed, "default", successor);
+        let (sent, replaced) = sent.expect("an object");
+        assert_eq!(replaced.is_some(), body.contains("\"old\""));
         String::from_utf8(sent.to_vec()).expect("text")
     }
 
@@ -287,6 +304,7 @@ mod tests {
             (r#"{"model":null}"#, r#"{"model":"default","stream":true}"#),
             (r#"{"model":""}"#, r#"{"model":"default","stream":true}"#),
             (r#"{"model":7}"#, r#"{"model":7,"stream":true}"#),
+            (r#"{"model":"old"}"#, r#"{"model":"new","stream":true}"#),
             (
                 r#"{"a\"b":1}"#,
                 r#"{"a\"b":1,"model":"default","stream":true}"#,
@@ -309,9 +327,12 @@ mod tests {
             "{\"a\":}",
             "\u{feff}{}",
         ] {
-            assert!(rewrite(body.as_bytes(), true, "m").is_err(), "{body}");
+            assert!(
+                rewrite(body.as_bytes(), true, "m", |_| None).is_err(),
+                "{body}"
+            );
         }
-        assert!(rewrite(b"{\"a\":\"\xff\"}", true, "m").is_err());
+        assert!(rewrite(b"{\"a\":\"\xff\"}", true, "m", |_| None).is_err());
     }
 
     proptest! {

@@ -1,9 +1,5 @@
 //! The movers: one entry for each way of carrying an exchange. Each takes its Permit by value.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the mover of sockets calls it")
-)]
 pub(crate) mod beta;
 mod body;
 mod chat;
@@ -15,23 +11,31 @@ mod http;
 mod offer;
 #[cfg(feature = "panics")]
 mod panics;
+mod retired;
 mod sdp;
 mod socket;
 
-pub use body::RelayedBody;
-pub use chat::{Chat, ChatBody};
+pub use body::{Answered, RelayedBody};
+pub use chat::Chat;
 pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method};
+use ::http::{HeaderMap, HeaderName, Method};
 
+use crate::config;
 use crate::error::Refusal;
 use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
+use beta::{Aliases, RETIRED_MODELS};
 use chat::KnownModels;
 use exchange::Exchange;
+
+/// Names the model that stands in the place of the client's.
+const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 
 /// What of a request an exchange does not say.
 struct Wish<'a> {
@@ -45,6 +49,9 @@ struct Wish<'a> {
 pub struct Relay {
     upstream: Arc<Upstream>,
     realtime_model: String,
+    aliases: Aliases,
+    /// Models that were replaced, each logged once.
+    replaced: Mutex<BTreeSet<String>>,
     default_model: String,
     models: KnownModels,
     sse_keepalive: Duration,
@@ -52,25 +59,63 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay to this upstream. `realtime_model` is what an `/offer` without a model gets,
-    /// `default_model` what a chat without one gets;
-    /// `sse_keepalive` the silence of an event stream that gets a comment, zero for none; `rules`
-    /// what bounds sessions.
+    /// A relay to this upstream. `default_model` is what a chat without one gets; `sse_keepalive`
+    /// the silence of an event stream that gets a comment, zero for none; `rules` what bounds
+    /// sessions.
     pub fn new(
         upstream: Arc<Upstream>,
-        realtime_model: String,
+        realtime: &config::Realtime,
         default_model: String,
         sse_keepalive: Duration,
         rules: Rules,
     ) -> Relay {
+        let retired = RETIRED_MODELS.map(|old| (old.to_owned(), realtime.model.clone()));
+        // The operator's own pairs are found first.
+        let aliases = realtime.aliases.iter().cloned().chain(retired);
         Relay {
             upstream,
-            realtime_model,
+            realtime_model: realtime.model.clone(),
+            aliases: Aliases::new(aliases),
+            replaced: Mutex::new(BTreeSet::new()),
             default_model,
             models: KnownModels::default(),
             sse_keepalive,
             rules: Arc::new(rules),
         }
+    }
+
+    /// A query whose models that have successors are replaced, and the last of those.
+    fn renew<'a>(&self, query: &'a [u8]) -> (Cow<'a, [u8]>, Option<&str>) {
+        let mut replaced = None;
+        let renewed: Vec<Cow<'_, [u8]>> = query
+            .split(|byte| *byte == b'&')
+            .map(|pair| {
+                let model = pair.strip_prefix(b"model=");
+                let model = model.and_then(|model| std::str::from_utf8(model).ok());
+                match model.and_then(|model| self.replace_model(model)) {
+                    Some(successor) => {
+                        replaced = Some(successor);
+                        Cow::Owned([b"model=", successor.as_bytes()].concat())
+                    }
+                    None => Cow::Borrowed(pair),
+                }
+            })
+            .collect();
+        match replaced {
+            Some(_) => (Cow::Owned(renewed.join(&b'&')), replaced),
+            None => (Cow::Borrowed(query), None),
+        }
+    }
+
+    /// The model that stands in the place of this one; its name is logged once.
+    fn replace_model(&self, model: &str) -> Option<&str> {
+        let successor = self.aliases.successor(model);
+        let successor = successor.filter(|successor| *successor != model)?;
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if replaced.insert(model.to_owned()) {
+            tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
+        }
+        Some(successor)
     }
 
     /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's

@@ -12,14 +12,14 @@ use uuid::Uuid;
 
 use super::exchange::{Exchange, X_REQUEST_ID};
 use super::sdp;
-use super::{Relay, Wish};
+use super::{Relay, Wish, X_RELAY_MODEL};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
 
 /// The longest offer, and the longest answer, in bytes.
-const MAX_SDP: usize = 64 * 1024;
-const CALLS: &[u8] = b"/v1/realtime/calls";
+pub(super) const MAX_SDP: usize = 64 * 1024;
+pub(super) const CALLS: &[u8] = b"/v1/realtime/calls";
 /// What of an upstream error helps a client, besides its body.
 const ERROR_HEADERS: [HeaderName; 4] = [
     X_REQUEST_ID,
@@ -65,6 +65,26 @@ impl OfferDraft {
             .filter(|token| !token.trim().is_empty())
     }
 
+    /// Puts successors in the place of models that have one; the last of them.
+    fn replace_models<'a>(
+        &mut self,
+        successor: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<HeaderValue> {
+        let mut replaced = None;
+        if let Some(new) = self.model.as_deref().and_then(&successor) {
+            self.model = Some(new.to_owned());
+            replaced = Some(new);
+        }
+        let session = self.session.as_mut();
+        if let Some(model) = session.and_then(|session| session.get_mut("model"))
+            && let Some(new) = model.as_str().and_then(&successor)
+        {
+            *model = json!(new);
+            replaced = replaced.or(Some(new));
+        }
+        replaced.and_then(|model| HeaderValue::from_str(model).ok())
+    }
+
     /// The session that goes up beside the offer when the server's key pays for it.
     fn session(&self, default_model: &str) -> Value {
         let mut session = self.session.clone().unwrap_or_default();
@@ -93,12 +113,13 @@ impl Relay {
             checked.map_err(|problem| invalid(problem).about("sdp"))?;
             Ok(offer)
         });
-        let offer = checked.map_err(|refusal| exchange.refused(refusal))?;
+        let mut offer = checked.map_err(|refusal| exchange.refused(refusal))?;
+        let replaced = offer.replace_models(|model| self.replace_model(model));
         let (content_type, body) = if exchange.is_ephemeral() {
             let sdp = HeaderValue::from_static("application/sdp");
             (sdp, Bytes::from(offer.sdp))
         } else {
-            multipart(&offer, &self.realtime_model)
+            multipart(&offer.sdp, &offer.session(&self.realtime_model))
         };
         let wish = Wish {
             method: Method::POST,
@@ -110,6 +131,9 @@ impl Relay {
         let answered = read_answer(reply).await;
         let response = answered.and_then(|answer| answer.into_response(start));
         let mut response = response.map_err(|fault| exchange.faulted(&fault))?;
+        if let Some(model) = replaced {
+            response.headers_mut().insert(X_RELAY_MODEL, model);
+        }
         exchange.answered(response.status(), response.headers_mut());
         exchange.sent_down(response.body().len());
         exchange.completed();
@@ -190,10 +214,9 @@ impl Answer {
     }
 }
 
-fn multipart(offer: &OfferDraft, default_model: &str) -> (HeaderValue, Bytes) {
+/// The form of an offer that goes up with a session.
+pub(super) fn multipart(sdp: &str, session: &Value) -> (HeaderValue, Bytes) {
     let boundary = Uuid::new_v4().simple().to_string();
-    let session = offer.session(default_model);
-    let sdp = &offer.sdp;
     let body = format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"sdp\"\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n\
          --{boundary}\r\nContent-Disposition: form-data; name=\"session\"\r\nContent-Type: application/json\r\n\r\n{session}\r\n\
@@ -220,6 +243,6 @@ fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
     }
 }
 
-fn invalid(problem: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+pub(super) fn invalid(problem: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
     Refusal::new(Kind::InvalidOffer, problem)
 }

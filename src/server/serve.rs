@@ -72,23 +72,29 @@ impl Future for Seated {
     }
 }
 
+/// The connection, once TLS stands where it is spoken.
+async fn link(stream: TcpStream, client: &Client) -> Option<Link> {
+    let Some(tls) = &client.tls else {
+        return Some(Link::plain(stream));
+    };
+    match tls.accept(stream).await {
+        Ok(stream) => Some(Link::new(Box::new(stream), BytesMut::new())),
+        Err(error) => {
+            tracing::debug!(peer = %client.peer, %error, "no TLS with a client");
+            None
+        }
+    }
+}
+
 async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
     let patience = if client.seat.is_spare() {
         SPARE_PATIENCE
     } else {
         client.limits.header_timeout
     };
-    let mut link = match &client.tls {
-        None => Link::plain(stream),
-        Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => Link::new(Box::new(stream), BytesMut::new()),
-            Ok(Err(error)) => {
-                tracing::debug!(peer = %client.peer, %error, "no TLS with a client");
-                return None;
-            }
-            Err(_) => return None,
-        },
-    };
+    let mut link = tokio::time::timeout(patience, link(stream, client))
+        .await
+        .ok()??;
     let first = tokio::time::timeout(patience, is_http2(&mut link));
     let told = tokio::select! {
         told = first => told,

@@ -90,7 +90,7 @@ pub(super) fn strip_socket_answer(headers: &mut HeaderMap) {
 }
 
 /// Takes the marker of the retired Realtime beta out of `OpenAI-Beta`; other entries stay.
-fn strip_beta(headers: &mut HeaderMap) {
+pub fn strip_beta(headers: &mut HeaderMap) {
     let is_marker = |entry: &[u8]| entry.eq_ignore_ascii_case(b"realtime=v1");
     if !fields::items(headers, &OPENAI_BETA).any(is_marker) {
         return;

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use body::{RequestBody, Sent};
 pub use fault::Fault;
+pub use headers::strip_beta;
 pub use reply::{Reply, ReplyBody};
 pub use socket::{SocketAnswer, SocketRequest};
 

@@ -32,7 +32,7 @@ pub enum SocketAnswer {
     /// It is a socket. The headers are what the client may see beside the handshake.
     Switched(Link, HeaderMap),
     /// It is none.
-    Refused(Reply),
+    Refused(Box<Reply>),
 }
 
 impl Upstream {
@@ -65,7 +65,8 @@ impl Upstream {
         let mut exchange = Exchange::new(lease, upload, self.read_timeout).switching();
         let mut head = exchange.head(&Method::GET).await?;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(SocketAnswer::Refused(self.reply(endpoint, exchange, head)));
+            let reply = self.reply(endpoint, exchange, head);
+            return Ok(SocketAnswer::Refused(Box::new(reply)));
         }
         check(&head, &request.accept, request.protocol)
             .map_err(|why| Fault::Broken(format!("its answer to the WebSocket handshake {why}")))?;

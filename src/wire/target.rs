@@ -34,6 +34,24 @@ impl Target {
         &self.0[..end.unwrap_or(self.0.len())]
     }
 
+    /// Behind the first `?`; empty where there is none.
+    pub fn query(&self) -> &[u8] {
+        let at = memchr::memchr(b'?', &self.0);
+        at.map_or(&[], |at| &self.0[at + 1..])
+    }
+
+    /// The first value of a parameter of the query, as it was sent.
+    pub fn parameter(&self, wanted: &str) -> Option<&str> {
+        let mut pairs = self
+            .query()
+            .split(|byte| *byte == b'&')
+            .filter_map(|pair| std::str::from_utf8(pair).ok())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, value)| value)
+    }
+
     /// The path as text, for what only looks at it.
     pub fn path_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.path())
@@ -63,6 +81,20 @@ fn end_of_authority(sent: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_found_as_they_were_sent() {
+        let target = Target::new(Bytes::from("/v1/x?a&model=m%20?&model=n&b="));
+        for (name, value) in [
+            ("a", Some("")),
+            ("model", Some("m%20?")),
+            ("b", Some("")),
+            ("c", None),
+        ] {
+            assert_eq!(target.parameter(name), value, "{name}");
+        }
+        assert_eq!(Target::new(Bytes::from("/v1/x")).query(), b"");
+    }
 
     #[test]
     fn only_an_absolute_target_loses_what_stands_before_its_path() {

@@ -94,5 +94,5 @@ async fn clients_that_leave_under_load_take_their_upstream_exchanges_with_them()
         gone.count() == held
     })
     .await;
-    println!("{held} clients left: upstream free after {took:?}, {served} requests served beside");
+    eprintln!("{held} clients left: upstream free after {took:?}, {served} requests served beside");
 }

@@ -28,6 +28,7 @@ mod offer;
 mod origins;
 mod outbound;
 mod paths;
+mod retired;
 mod secrets;
 mod smuggling;
 mod sockets;

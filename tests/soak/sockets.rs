@@ -27,7 +27,7 @@ pub async fn exact_and_idle() -> Row {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let each = relay.memory().saturating_sub(before) / IDLE as u64;
     let began = relay.cpu();
-    // All of them answer the relay's pings, and the stand-in's.
+    // All of them answer the stand-in's pings, every 20 s as OpenAI's.
     tokio::time::sleep(QUIET).await;
     let busy = (relay.cpu() - began).as_secs_f64() / QUIET.as_secs_f64();
     drop(idle);

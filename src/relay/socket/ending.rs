@@ -67,6 +67,8 @@ impl Codes {
             Kind::CapacityReached | Kind::Overloaded if is_page => 1008,
             Kind::CapacityReached | Kind::Overloaded => 1013,
             Kind::BodyTooLarge => 1009,
+            // As OpenAI (wire.md 5.4).
+            Kind::BetaDisabled => 4000,
             _ if kind.status().is_client_error() => 1008,
             _ => 1011,
         }

@@ -64,6 +64,15 @@ pub(crate) struct Violation {
     pub(crate) why: &'static str,
 }
 
+impl Violation {
+    pub(super) fn too_large() -> Violation {
+        Violation {
+            code: 1009,
+            why: "a message is too large",
+        }
+    }
+}
+
 pub(super) fn protocol(why: &'static str) -> Violation {
     Violation { code: 1002, why }
 }

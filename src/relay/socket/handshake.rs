@@ -6,8 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
 
+use super::deflate;
 use crate::error::{Kind, Refusal};
 use crate::fields;
+use crate::relay::beta::marker;
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -27,6 +29,9 @@ pub struct Handshake {
     protocol: Option<HeaderValue>,
     /// Whether a page asks: it cannot read the answer to a failed upgrade.
     is_page: bool,
+    /// Whether the client speaks the retired beta.
+    is_beta: bool,
+    offers_deflate: bool,
 }
 
 impl Handshake {
@@ -58,12 +63,24 @@ impl Handshake {
             accept: accept(key),
             protocol: protocol(headers),
             is_page: headers.contains_key(header::ORIGIN),
+            is_beta: marker::is_marked(headers),
+            offers_deflate: deflate::is_offered(headers),
         })
     }
 
     /// Whether a page asks.
     pub fn is_page(&self) -> bool {
         self.is_page
+    }
+
+    /// Whether the client speaks the retired beta.
+    pub(super) fn is_beta(&self) -> bool {
+        self.is_beta
+    }
+
+    /// Whether the client can take compressed messages.
+    pub(super) fn offers_deflate(&self) -> bool {
+        self.offers_deflate
     }
 
     /// Whether `realtime` is what the client hears.

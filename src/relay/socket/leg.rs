@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Buf;
 
 use super::frame::{self, Opcode, Sender};
-use crate::wire::{Link, Pace};
+use crate::wire::{Link, Output, Pace};
 
 /// Why nothing more can be written to a side.
 #[derive(Debug)]
@@ -108,6 +108,21 @@ impl Leg {
             self.pace = None;
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Writes some of what is queued for this side. `stall`: how long the side may take nothing.
+    pub(super) fn poll_output(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Output,
+        stall: Duration,
+    ) -> Poll<Result<(), WriteEnd>> {
+        let written = output.poll_write(cx, self.link.io());
+        ready!(self.note(written, cx, stall))?;
+        if output.is_empty() {
+            self.pace = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn note(

@@ -3,11 +3,14 @@
 //! `handshake` reads what the client offers, `open` dials the upstream before the client gets its
 //! 101, and a `Session` moves frames between the two until it has ended.
 
+mod deflate;
 mod ending;
 mod farewell;
 pub(crate) mod frame;
 mod handshake;
+mod interpreter;
 mod leg;
+mod messages;
 mod open;
 mod pump;
 pub(crate) mod scan;

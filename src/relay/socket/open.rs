@@ -7,19 +7,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Response, StatusCode};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 
+use super::deflate;
 use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
+use super::interpreter::Interpreter;
+use super::messages::MessagePump;
+use super::pump::Pump;
 use super::session::{Running, Session};
 use super::watchdog::Patience;
 use crate::admission::Permit;
-use crate::error::Refusal;
-use crate::relay::Relay;
+use crate::config::Beta;
+use crate::error::{Kind as Reason, Refusal};
+use crate::relay::beta::{Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
+use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
 use crate::wire::{Link, Target};
 
@@ -39,6 +45,10 @@ pub struct Rules {
     pub conversation: Arc<Patience>,
     /// The same for all other sockets.
     pub other: Arc<Patience>,
+    /// What becomes of clients of the retired beta.
+    pub beta: Beta,
+    /// Whether the client's leg is compressed where it offers that.
+    pub compression: bool,
     /// The largest message, in bytes.
     pub max_message: u64,
     /// How long a client may take next to nothing.
@@ -56,11 +66,15 @@ pub enum Socket {
 }
 
 /// A socket's way to its end.
+pub struct Life(Lived);
+
 // The large variant is the one that lasts; a box would cost every session an allocation.
 #[allow(clippy::large_enum_variant)]
-pub enum Life {
-    /// Of a session.
-    Session(Running),
+pub(super) enum Lived {
+    /// Of a session whose bytes go on as they come.
+    Bytes(Running<Pump>),
+    /// Of one whose messages are read whole.
+    Messages(Box<Running<MessagePump>>),
     /// Of a farewell.
     Farewell(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
@@ -69,9 +83,10 @@ impl Future for Life {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.get_mut() {
-            Life::Session(running) => Pin::new(running).poll(cx),
-            Life::Farewell(farewell) => farewell.as_mut().poll(cx),
+        match &mut self.get_mut().0 {
+            Lived::Bytes(running) => Pin::new(running).poll(cx),
+            Lived::Messages(running) => Pin::new(running).poll(cx),
+            Lived::Farewell(farewell) => farewell.as_mut().poll(cx),
         }
     }
 }
@@ -79,10 +94,10 @@ impl Future for Life {
 impl Socket {
     /// Uses it to the end. `head` is the 101, which the client has yet to get.
     pub fn start(self, client: Link, head: Vec<u8>) -> Life {
-        match self {
-            Socket::Session(session) => Life::Session(session.start(client, head)),
-            Socket::Farewell(farewell) => Life::Farewell(Box::pin(farewell.run(client, head))),
-        }
+        Life(match self {
+            Socket::Session(session) => session.start(client, head),
+            Socket::Farewell(farewell) => Lived::Farewell(Box::pin(farewell.run(client, head))),
+        })
     }
 }
 
@@ -91,7 +106,7 @@ pub enum Opened {
     /// Switched.
     Socket(Response<Socket>),
     /// Refused by the upstream, in its own words.
-    Refused(Response<RelayedBody>),
+    Refused(Box<Response<RelayedBody>>),
 }
 
 impl Relay {
@@ -106,6 +121,12 @@ impl Relay {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
         let wanted = self.wanted(target);
+        if client.is_beta() && wanted.is_realtime && self.rules.beta == Beta::Refuse {
+            return Err(exchange.refused(Refusal::new(
+                Reason::BetaDisabled,
+                "The Realtime beta is switched off, and this relay does not translate it (REALTIME_BETA). Use the GA interface.",
+            )));
+        }
         let key = handshake::new_key();
         let request = SocketRequest {
             target: &wanted.target,
@@ -121,65 +142,90 @@ impl Relay {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
                 exchange.answered(response.status(), response.headers_mut());
-                let rules = &self.rules;
-                let patience = match wanted.is_conversation {
-                    true => &rules.conversation,
-                    false => &rules.other,
-                };
-                let session = Session {
-                    exchange,
-                    upstream: link,
-                    rules: Arc::clone(&self.rules),
-                    codes: Codes::of(&path),
-                    model: wanted.model,
-                    patience: Arc::clone(patience),
-                };
-                let socket = Socket::Session(Box::new(session));
+                let socket = self.session(exchange, link, client, wanted, &path, &mut response);
                 Ok(Opened::Socket(response.map(|()| socket)))
             }
-            Ok(SocketAnswer::Refused(mut reply)) => {
+            Ok(SocketAnswer::Refused(reply)) => {
+                let mut reply = *reply;
                 exchange.answered(reply.status(), reply.headers_mut());
                 if client.is_page() {
                     return Ok(explain(reply, exchange, client, &path).await);
                 }
-                Ok(Opened::Refused(
-                    reply.map(|body| RelayedBody::new(body, exchange, None)),
-                ))
+                let answer = reply.map(|body| RelayedBody::new(body, exchange, None));
+                Ok(Opened::Refused(Box::new(answer)))
             }
             Err(fault) => Err(exchange.faulted(&fault)),
         }
     }
 
+    /// A session, and what its 101 says of it.
+    fn session(
+        &self,
+        exchange: Exchange,
+        upstream: Link,
+        client: &Handshake,
+        wanted: Wanted,
+        path: &str,
+        response: &mut Response<()>,
+    ) -> Socket {
+        let rules = &self.rules;
+        let deflates = rules.compression && client.offers_deflate();
+        if deflates {
+            let extensions = header::SEC_WEBSOCKET_EXTENSIONS;
+            response.headers_mut().insert(extensions, deflate::ANSWER);
+        }
+        if let Some(model) = wanted.replaced {
+            response.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        let translates = client.is_beta() && wanted.is_realtime && rules.beta == Beta::Translate;
+        let beta = translates.then(|| Translator::new(wanted.kind, self.aliases.clone()));
+        let is_seen = beta.is_some() || deflates;
+        let patience = match wanted.is_conversation {
+            true => &rules.conversation,
+            false => &rules.other,
+        };
+        Socket::Session(Box::new(Session {
+            exchange,
+            upstream,
+            rules: Arc::clone(rules),
+            codes: Codes::of(path),
+            model: wanted.model,
+            patience: Arc::clone(patience),
+            interpreter: is_seen.then(|| Box::new(Interpreter::new(beta, deflates))),
+        }))
+    }
+
     /// What goes upstream for the client's target.
     fn wanted(&self, target: &Target) -> Wanted {
-        let sent = target.as_bytes();
-        let query = sent.iter().position(|byte| *byte == b'?');
-        let query = query.map_or(&[][..], |at| &sent[at + 1..]);
-        let path = target.path();
-        let is_realtime = matches!(path, b"/" | b"/realtime" | b"/v1/realtime");
-        if !is_realtime {
+        let (query, model) = (target.query(), target.parameter("model"));
+        if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
-                target: sent.to_vec(),
-                model: parameter(query, "model"),
+                target: target.as_bytes().to_vec(),
+                model: model.map(shorten),
+                replaced: None,
+                kind: Kind::Realtime,
                 is_conversation: false,
+                is_realtime: false,
             };
         }
+        let intent = target.parameter("intent");
+        let is_conversation = intent.is_none() && target.parameter("call_id").is_none();
+        let (renewed, replaced) = self.renew(query);
         let mut wanted = Wanted {
             target: REALTIME_PATH.as_bytes().to_vec(),
-            model: parameter(query, "model"),
-            is_conversation: true,
+            model: replaced.or(model).map(shorten),
+            replaced: replaced.and_then(|model| HeaderValue::from_str(model).ok()),
+            kind: Kind::of_intent(intent),
+            is_conversation,
+            is_realtime: true,
         };
         if !query.is_empty() {
             wanted.target.push(b'?');
-            wanted.target.extend_from_slice(query);
+            wanted.target.extend_from_slice(&renewed);
         }
-        let has = |name| names(query).any(|known| known == name);
-        if has("call_id") || has("intent") {
-            wanted.is_conversation = false;
-        } else if !has("model") {
-            wanted
-                .target
-                .push(if query.is_empty() { b'?' } else { b'&' });
+        if is_conversation && model.is_none() {
+            let mark = if query.is_empty() { b'?' } else { b'&' };
+            wanted.target.push(mark);
             wanted.target.extend_from_slice(b"model=");
             wanted
                 .target
@@ -192,29 +238,21 @@ impl Relay {
 
 struct Wanted {
     target: Vec<u8>,
+    /// As far as it can be logged.
     model: Option<String>,
+    /// The model that stands in the place of the client's.
+    replaced: Option<HeaderValue>,
+    kind: Kind,
     /// Whether the session is one of a model's, which ends when nobody says anything.
     is_conversation: bool,
+    is_realtime: bool,
 }
 
-/// The names in a query.
-fn names(query: &[u8]) -> impl Iterator<Item = &str> {
-    pairs(query).map(|(name, _)| name)
-}
-
-fn pairs(query: &[u8]) -> impl Iterator<Item = (&str, &str)> {
-    query
-        .split(|byte| *byte == b'&')
-        .filter_map(|pair| std::str::from_utf8(pair).ok())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-}
-
-/// A parameter as far as it can be logged.
-fn parameter(query: &[u8], wanted: &str) -> Option<String> {
-    let (_, value) = pairs(query).find(|(name, _)| *name == wanted)?;
+/// A model's name as far as it can be logged.
+fn shorten(model: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || "-._:%+".contains(*c);
-    let value = value.chars().take_while(is_plain).take(LONGEST_MODEL);
-    Some(value.collect())
+    let plain = model.chars().take_while(is_plain);
+    plain.take(LONGEST_MODEL).collect()
 }
 
 /// Turns the upstream's refusal into one that a page can read.

@@ -1,4 +1,4 @@
-//! Pump: one direction of a session. Bytes go on as they were read; only where frames end is
+//! Pump: one direction of a session, by the byte. Bytes go on as they were read; only where frames end is
 //! watched, and the answers to the relay's own pings are taken out.
 
 use std::task::{Context, Poll, ready};
@@ -29,6 +29,45 @@ pub(super) enum PumpEnd {
     Unwritable(WriteEnd),
 }
 
+/// One direction of a session, whatever it does with what it moves.
+pub(super) trait Direction {
+    /// What both directions of a session share.
+    type Shared;
+
+    /// A direction at its start, from this side. `max_message`: in bytes of payload.
+    fn new(source: Side, max_message: u64) -> Self;
+
+    /// Moves what can be moved now; ready once, when there is no more to move. `stall`: how long the
+    /// destination may take nothing.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        stall: Duration,
+        shared: &mut Self::Shared,
+    ) -> Poll<PumpEnd>;
+
+    /// Messages and bytes of their payload that came.
+    fn counts(&self) -> (u64, u64);
+
+    /// What the source's close frame said.
+    fn close(&self) -> Option<&Close>;
+
+    /// Whether a frame of the relay's own may follow what has gone.
+    fn is_at_frame_end(&self) -> bool;
+
+    /// Whether a message of the relay's own may follow what has gone.
+    fn is_at_message_end(&self) -> bool;
+
+    /// Whether the source is not read, because what it sent has yet to go on.
+    fn is_blocked(&self) -> bool;
+
+    /// Stops at the end of the message at hand.
+    fn halt(&mut self);
+}
+
 /// Moves what one side sends to the other.
 pub(super) struct Pump {
     source: Side,
@@ -46,9 +85,10 @@ pub(super) struct Pump {
     has_ended: bool,
 }
 
-impl Pump {
-    /// A direction at its start, from this side. `max_message`: in bytes of payload.
-    pub(super) fn new(source: Side, max_message: u64) -> Pump {
+impl Direction for Pump {
+    type Shared = ();
+
+    fn new(source: Side, max_message: u64) -> Pump {
         let sender = match source {
             Side::Client => Sender::Client,
             Side::Upstream => Sender::Server,
@@ -67,45 +107,38 @@ impl Pump {
         }
     }
 
-    /// Messages and bytes of their payload that came.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    fn counts(&self) -> (u64, u64) {
         (self.scanner.messages(), self.scanner.bytes())
     }
 
-    /// What the source's close frame said.
-    pub(super) fn close(&self) -> Option<&Close> {
+    fn close(&self) -> Option<&Close> {
         self.close.as_deref()
     }
 
-    /// Whether a frame of the relay's own may follow what has gone.
-    pub(super) fn is_at_frame_end(&self) -> bool {
+    fn is_at_frame_end(&self) -> bool {
         self.is_at_frame_end
     }
 
-    /// Whether a message of the relay's own may follow what has gone.
-    pub(super) fn is_at_message_end(&self) -> bool {
+    fn is_at_message_end(&self) -> bool {
         self.is_at_message_end
     }
 
-    /// Whether the source is not read, because what it sent has yet to go on.
-    pub(super) fn is_blocked(&self) -> bool {
+    fn is_blocked(&self) -> bool {
         self.ready > 0
     }
 
-    /// Stops at the end of the message at hand.
-    pub(super) fn halt(&mut self) {
+    fn halt(&mut self) {
         self.is_halting = true;
     }
 
-    /// Moves what can be moved now; ready once, when there is no more to move. `stall`: how long the
-    /// destination may take nothing.
-    pub(super) fn poll(
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
         stall: Duration,
+        (): &mut (),
     ) -> Poll<PumpEnd> {
         if self.has_ended {
             return Poll::Pending;
@@ -114,7 +147,9 @@ impl Pump {
         self.has_ended = true;
         Poll::Ready(end)
     }
+}
 
+impl Pump {
     fn poll_move(
         &mut self,
         cx: &mut Context<'_>,

@@ -125,10 +125,7 @@ impl Scanner {
         };
         let length = before.saturating_add(head.payload);
         if length > self.max_message {
-            return Err(Violation {
-                code: 1009,
-                why: "a message is too large",
-            });
+            return Err(Violation::too_large());
         }
         self.message = Some(length);
         self.left = head.payload;

@@ -11,9 +11,11 @@ use tokio::time::{Instant, Sleep};
 use super::ending::{Codes, Ending, Words};
 use super::farewell::LAST_WORDS;
 use super::frame::{Opcode, Sender};
+use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
-use super::open::Rules;
-use super::pump::{Pump, PumpEnd};
+use super::messages::MessagePump;
+use super::open::{Lived, Rules};
+use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
@@ -32,13 +34,25 @@ pub struct Session {
     /// What the query names.
     pub(super) model: Option<String>,
     pub(super) patience: Arc<Patience>,
+    /// There where messages are read whole.
+    pub(super) interpreter: Option<Box<Interpreter>>,
 }
 
 impl Session {
     /// Everything that it needs from here on, in one place. `head` is the 101, which the client has
     /// yet to get.
-    pub(super) fn start(self, client: Link, head: Vec<u8>) -> Running {
-        let mut relaying = Relaying::new(client, self.upstream, self.rules, self.patience);
+    pub(super) fn start(mut self, client: Link, head: Vec<u8>) -> Lived {
+        match self.interpreter.take() {
+            None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+            Some(interpreter) => {
+                let running = self.run::<MessagePump>(client, head, interpreter);
+                Lived::Messages(Box::new(running))
+            }
+        }
+    }
+
+    fn run<D: Direction>(self, client: Link, head: Vec<u8>, shared: D::Shared) -> Running<D> {
+        let mut relaying = Relaying::new(client, self.upstream, self.rules, self.patience, shared);
         relaying.client.begin(head);
         relaying.departure = Some(self.exchange.departure());
         Running {
@@ -54,9 +68,9 @@ impl Session {
 
 /// A session that runs: moves frames to the end. Thousands of them idle, and what each holds is
 /// counted in bytes: hence a future written out.
-pub struct Running {
+pub(super) struct Running<D: Direction> {
     /// None once the last words are spoken.
-    relaying: Option<Relaying>,
+    relaying: Option<Relaying<D>>,
     revocation: Revocation,
     exchange: Exchange,
     codes: Codes,
@@ -64,7 +78,11 @@ pub struct Running {
     last_words: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl Future for Running {
+impl<D> Future for Running<D>
+where
+    D: Direction + Send + Unpin + 'static,
+    D::Shared: Send + Unpin,
+{
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -92,11 +110,12 @@ impl Future for Running {
 }
 
 /// Both directions, and what bounds them.
-struct Relaying {
+struct Relaying<D: Direction> {
     client: Leg,
     upstream: Leg,
-    up: Pump,
-    down: Pump,
+    up: D,
+    down: D,
+    shared: D::Shared,
     rules: Arc<Rules>,
     dog: Watchdog,
     timer: Pin<Box<Sleep>>,
@@ -112,14 +131,21 @@ struct Relaying {
     counted: u64,
 }
 
-impl Relaying {
-    fn new(client: Link, upstream: Link, rules: Arc<Rules>, patience: Arc<Patience>) -> Relaying {
+impl<D: Direction> Relaying<D> {
+    fn new(
+        client: Link,
+        upstream: Link,
+        rules: Arc<Rules>,
+        patience: Arc<Patience>,
+        shared: D::Shared,
+    ) -> Relaying<D> {
         let now = Instant::now();
         Relaying {
             client: Leg::new(client, Sender::Server),
             upstream: Leg::new(upstream, Sender::Client),
-            up: Pump::new(Side::Client, rules.max_message),
-            down: Pump::new(Side::Upstream, rules.max_message),
+            up: D::new(Side::Client, rules.max_message),
+            down: D::new(Side::Upstream, rules.max_message),
+            shared,
             rules,
             dog: Watchdog::new(patience, now),
             timer: Box::pin(tokio::time::sleep_until(now)),
@@ -140,6 +166,7 @@ impl Relaying {
                 &mut self.upstream,
                 &mut self.dog,
                 self.rules.upstream_stall,
+                &mut self.shared,
             );
             let down = self.down.poll(
                 cx,
@@ -147,6 +174,7 @@ impl Relaying {
                 &mut self.client,
                 &mut self.dog,
                 self.rules.client_stall,
+                &mut self.shared,
             );
             self.count(exchange);
             let mut has_moved = false;
@@ -336,7 +364,7 @@ impl Relaying {
 }
 
 /// What the side said that this direction comes from, else what it was told.
-fn close_code(pump: &Pump, told: Option<u16>) -> Option<u16> {
+fn close_code(pump: &impl Direction, told: Option<u16>) -> Option<u16> {
     match pump.close() {
         // RFC 6455 section 7.1.5: a close frame without a code counts as 1005.
         Some(close) => Some(close.code.unwrap_or(1005)),

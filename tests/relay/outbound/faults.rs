@@ -62,8 +62,8 @@ async fn silence_within_the_answer_cuts_it_after_the_read_timeout() {
 
 #[tokio::test]
 async fn a_timeout_is_between_bytes_and_never_for_the_whole() {
-    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "400ms")]).await;
-    for script in ["delay=200 chunk-delay=200", "drip=2"] {
+    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "2")]).await;
+    for script in ["delay=400 chunk-delay=400", "drip=10"] {
         let script = format!("X-Fake-Script: {script}");
         let target = "/v1/_fake/bytes?n=50000&chunked=1";
         let target = if script.contains("drip") {

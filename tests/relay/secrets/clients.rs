@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::support::ws::{Frame, upgrade};
 use crate::support::{RELAY_TOKEN, authorization, pair_with, request, trust};
 
 /// The twelve shapes that secrets come in; the last ones look like nothing in particular.
@@ -44,11 +45,11 @@ fn places(secret: &str) -> Vec<Place> {
     let alone = |name, line: String| place(name, false, "GET", "/v1/models", &[&line], "");
     let sdp = format!("v=0\r\na=ice-ufrag:{secret}\r\na=ice-pwd:{secret}\r\n");
     let offer = json!({ "sdp": sdp, "token": secret, "model": secret }).to_string();
-    let socket = format!(
-        "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{secret}"
-    );
+    let list = format!("Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{secret}");
+    let mut socket = upgrade("/v1/realtime", &[&list, "Connection: close"]).into_bytes();
+    // Where the socket opens, it closes at once.
+    socket.extend(Frame::close(1000, "").masked(*b"mask"));
+    let is_openais = secret.starts_with("ek_") && !secret.starts_with("ek_relay_");
     let query = format!("/v1/models?api_key={secret}&token={secret}");
     let user = format!("http://user:{secret}@relay.test/v1/models");
     let outside = format!("/nothing?token={secret}");
@@ -109,7 +110,11 @@ fn places(secret: &str) -> Vec<Place> {
             &[&good],
             &json!({ "sdp": sdp }).to_string(),
         ),
-        place("socket", false, "GET", "/v1/realtime", &[&socket], ""),
+        Place {
+            name: "socket",
+            request: socket,
+            goes_up: is_openais,
+        },
     ]
 }
 

@@ -69,7 +69,7 @@ async fn no_message_is_cut_by_a_drain() {
     let seen = upstream.socket_until(0, |socket| !socket.open).await;
     assert_eq!(seen.received.texts(), ["begun, ended"]);
     assert_eq!(relay.exit_code().await, Some(0));
-    let line = relay.exchanges().pop().expect("a line");
+    let line = relay.line(|line| line["status"] == 101).await;
     assert_eq!(
         (&line["outcome"], &line["client_close"]),
         (&"drained".into(), &1012.into())
@@ -88,7 +88,7 @@ async fn what_does_not_end_in_time_is_cut_and_says_so() {
         .await;
     relay.signal("TERM");
     assert_eq!(relay.exit_code().await, Some(0));
-    let line = relay.exchanges().pop().expect("a line");
+    let line = relay.line(|line| line["status"] == 101).await;
     assert_eq!(line["outcome"], "drained", "{line}");
     while let Some(frame) = socket.next().await {
         assert_eq!(frame.opcode(), PING, "{frame:?}");

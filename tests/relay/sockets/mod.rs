@@ -1,5 +1,7 @@
 //! WebSockets: opened, relayed, watched over, and ended.
 
+mod beta;
+mod compression;
 mod drain;
 mod endings;
 mod frames;

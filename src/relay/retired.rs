@@ -1,0 +1,184 @@
+//! The HTTP routes of the retired Realtime beta, served by those of GA (wire.md 5.3): keys are
+//! minted by `client_secrets`, and a bare offer becomes a call.
+
+use ::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+
+use super::beta::{Kind, Rewritten, Translator};
+use super::body::{Answered, RelayedBody};
+use super::exchange::Exchange;
+use super::offer::{CALLS, MAX_SDP, invalid, multipart};
+use super::{Relay, Wish, X_RELAY_MODEL, sdp};
+use crate::config::Beta;
+use crate::error::Refusal;
+use crate::upstream::{Fault, RequestBody, strip_beta};
+use crate::wire::{ClientBody, Target, read_whole};
+
+const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
+/// The largest body that asks for a key, and the largest that holds one, in bytes.
+const MAX_SECRET: usize = 256 * 1024;
+
+/// What a retired route asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retired {
+    /// A key for a session of this kind.
+    Secret(Kind),
+    /// An answer to a WebRTC offer.
+    Call,
+}
+
+impl Relay {
+    /// Which retired route a request is for, if any and if they are translated.
+    pub(super) fn retired(
+        &self,
+        target: &Target,
+        request: &Request<ClientBody>,
+    ) -> Option<Retired> {
+        if self.rules.beta != Beta::Translate || request.method() != Method::POST {
+            return None;
+        }
+        match target.path() {
+            b"/v1/realtime/sessions" => Some(Retired::Secret(Kind::Realtime)),
+            b"/v1/realtime/transcription_sessions" => Some(Retired::Secret(Kind::Transcription)),
+            b"/v1/realtime" if is_sdp(request.headers()) => Some(Retired::Call),
+            _ => None,
+        }
+    }
+
+    /// Answers it.
+    pub(super) async fn revive(
+        &self,
+        exchange: Exchange,
+        retired: Retired,
+        target: &Target,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Answered>, Refusal> {
+        let (head, body) = request.into_parts();
+        let mut headers = head.headers;
+        strip_beta(&mut headers);
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::EXPECT);
+        match retired {
+            Retired::Secret(kind) => self.mint(exchange, kind, headers, body).await,
+            Retired::Call => self.call(exchange, target, headers, body).await,
+        }
+    }
+
+    async fn mint(
+        &self,
+        mut exchange: Exchange,
+        kind: Kind,
+        mut headers: HeaderMap,
+        body: ClientBody,
+    ) -> Result<Response<Answered>, Refusal> {
+        let too_large = "A session is at most 256 KiB of JSON here.";
+        let body = read_whole(body, MAX_SECRET, too_large).await;
+        let body = body.map_err(|refusal| exchange.refused(refusal))?;
+        let mut translator = Translator::new(kind, self.aliases.clone());
+        let rewritten = translator.secret_request(&body);
+        let replaced = rewritten
+            .as_ref()
+            .and_then(|rewritten| self.note(rewritten));
+        let body = rewritten.map_or(body, |rewritten| Bytes::from(rewritten.text));
+        // The answer is read.
+        headers.remove(header::ACCEPT_ENCODING);
+        let wish = Wish {
+            method: Method::POST,
+            target: SECRETS,
+            headers,
+            body: RequestBody::whole(body, exchange.sent()),
+        };
+        let mut reply = self.send(&mut exchange, wish).await?;
+        exchange.answered(reply.status(), reply.headers_mut());
+        if let Some(model) = replaced {
+            reply.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        if !reply.status().is_success() {
+            return Ok(relayed(exchange, reply));
+        }
+        let (mut head, body) = reply.into_parts();
+        let answer = Limited::new(body, MAX_SECRET).collect().await;
+        let answer = answer.map_err(|error| {
+            let fault = match error.downcast::<Fault>() {
+                Ok(fault) => *fault,
+                Err(_) => Fault::Broken("its answer is longer than 256 KiB".to_owned()),
+            };
+            exchange.faulted(&fault)
+        })?;
+        let answer = answer.to_bytes();
+        let answer = translator
+            .secret_answer(&answer)
+            .map_or(answer, Bytes::from);
+        head.headers.remove(header::CONTENT_LENGTH);
+        exchange.sent_down(answer.len());
+        exchange.completed();
+        Ok(Response::from_parts(head, Answered::Whole(answer)))
+    }
+
+    /// What the client asked for in vain is logged, a model that was replaced is told.
+    fn note(&self, rewritten: &Rewritten) -> Option<HeaderValue> {
+        if !rewritten.notes.dropped.is_empty() {
+            let dropped = rewritten.notes.dropped.join(", ");
+            tracing::info!(
+                dropped,
+                "a beta session asks for what GA does not take; it is left out"
+            );
+        }
+        let (old, _) = rewritten.notes.model.as_ref()?;
+        HeaderValue::from_str(self.replace_model(old)?).ok()
+    }
+
+    async fn call(
+        &self,
+        mut exchange: Exchange,
+        target: &Target,
+        mut headers: HeaderMap,
+        body: ClientBody,
+    ) -> Result<Response<Answered>, Refusal> {
+        let body = read_whole(body, MAX_SDP, "An offer is at most 64 KiB of SDP.").await;
+        let offer = body.and_then(|body| {
+            let offer = String::from_utf8(body.into());
+            let offer = offer.map_err(|_| invalid("The offer is not text."))?;
+            sdp::check_offer(&offer).map_err(invalid)?;
+            Ok(offer)
+        });
+        let offer = offer.map_err(|refusal| exchange.refused(refusal))?;
+        let asked = target.parameter("model").filter(|model| !model.is_empty());
+        let asked = asked.unwrap_or(&self.realtime_model);
+        let replaced = self.replace_model(asked);
+        let body = if exchange.is_ephemeral() {
+            // The key knows its session.
+            Bytes::from(offer)
+        } else {
+            let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
+            let (content_type, body) = multipart(&offer, &session);
+            headers.insert(header::CONTENT_TYPE, content_type);
+            body
+        };
+        let wish = Wish {
+            method: Method::POST,
+            target: CALLS,
+            headers,
+            body: RequestBody::whole(body, exchange.sent()),
+        };
+        let mut reply = self.send(&mut exchange, wish).await?;
+        exchange.answered(reply.status(), reply.headers_mut());
+        if let Some(model) = replaced.and_then(|model| HeaderValue::from_str(model).ok()) {
+            reply.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        Ok(relayed(exchange, reply))
+    }
+}
+
+fn relayed(exchange: Exchange, reply: crate::upstream::Reply) -> Response<Answered> {
+    reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, None)))
+}
+
+fn is_sdp(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/sdp")
+}

@@ -1,0 +1,141 @@
+//! Interpreter: what becomes of a session's messages where they do not simply go on: the retired
+//! beta is translated, and the client's leg may be compressed.
+
+use bytes::Bytes;
+
+use super::deflate;
+use super::frame::{Opcode, Violation};
+use super::messages::{Message, Outgoing};
+use crate::relay::beta::{Notes, Translated, Translator};
+
+/// Sees every message of one session.
+pub(super) struct Interpreter {
+    beta: Option<Translator>,
+    deflates: bool,
+    has_noted: bool,
+}
+
+impl Interpreter {
+    /// `deflates`: whether the client's leg is compressed.
+    pub(super) fn new(beta: Option<Translator>, deflates: bool) -> Interpreter {
+        Interpreter {
+            beta,
+            deflates,
+            has_noted: false,
+        }
+    }
+
+    /// Whether the client may send compressed messages.
+    pub(super) fn inflates(&self) -> bool {
+        self.deflates
+    }
+
+    /// Decompresses a message of the client's.
+    pub(super) fn inflate(&mut self, payload: &[u8], max: u64) -> Result<Vec<u8>, Violation> {
+        deflate::inflate(payload, max)
+    }
+
+    /// A message of the client's, on its way up.
+    pub(super) fn carry_up(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
+        let Message { opcode, payload } = message;
+        let Some(beta) = self.beta.as_mut().filter(|_| opcode == Opcode::Text) else {
+            return outgoing.send(opcode, false, [payload]);
+        };
+        let plan = Plan::of(beta.client_event(&payload), &payload);
+        self.send(plan, opcode, payload, outgoing, false);
+    }
+
+    /// A message of the upstream's, on its way down.
+    pub(super) fn carry_down(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
+        let Message { opcode, payload } = message;
+        let plan = match self.beta.as_mut().filter(|_| opcode == Opcode::Text) {
+            Some(beta) => Plan::of(beta.server_event(&payload), &payload),
+            None => Plan::Unchanged,
+        };
+        self.send(plan, opcode, payload, outgoing, self.deflates);
+    }
+
+    fn send(
+        &mut self,
+        plan: Plan,
+        opcode: Opcode,
+        payload: Bytes,
+        outgoing: &mut Outgoing<'_>,
+        deflates: bool,
+    ) {
+        match plan {
+            Plan::Unchanged => send(opcode, [payload], outgoing, deflates),
+            Plan::Pieces(pieces) => {
+                drop(payload);
+                send(opcode, pieces, outgoing, deflates);
+            }
+            Plan::Texts(texts, notes) => {
+                self.note(&notes);
+                for text in texts {
+                    send(opcode, [Bytes::from(text)], outgoing, deflates);
+                }
+            }
+        }
+    }
+
+    /// One line for each session is enough.
+    fn note(&mut self, notes: &Notes) {
+        if notes.dropped.is_empty() || self.has_noted {
+            return;
+        }
+        self.has_noted = true;
+        let dropped = notes.dropped.join(", ");
+        tracing::info!(
+            dropped,
+            "a client of the retired Realtime beta asks for what GA does not take; it is left out"
+        );
+    }
+}
+
+fn send<const N: usize>(
+    opcode: Opcode,
+    pieces: [Bytes; N],
+    outgoing: &mut Outgoing<'_>,
+    deflates: bool,
+) {
+    if deflates {
+        let parts: [&[u8]; N] = std::array::from_fn(|at| &pieces[at][..]);
+        if let Some(small) = deflate::deflate(&parts) {
+            return outgoing.send(opcode, true, [Bytes::from(small)]);
+        }
+    }
+    outgoing.send(opcode, false, pieces);
+}
+
+/// What goes in a message's place.
+enum Plan {
+    Unchanged,
+    /// Parts of it, and of what the translator knows.
+    Pieces([Bytes; 3]),
+    Texts(Vec<Vec<u8>>, Notes),
+}
+
+impl Plan {
+    fn of(translated: Translated<'_>, payload: &Bytes) -> Plan {
+        match translated {
+            Translated::Unchanged => Plan::Unchanged,
+            Translated::Renamed(pieces) => {
+                Plan::Pieces(pieces.map(|piece| part_of(payload, piece)))
+            }
+            Translated::Rewritten(rewritten) => Plan::Texts(vec![rewritten.text], rewritten.notes),
+            Translated::Several(texts) => Plan::Texts(texts, Notes::default()),
+            Translated::Dropped => Plan::Texts(Vec::new(), Notes::default()),
+        }
+    }
+}
+
+/// A piece without a copy where it lies within the message.
+fn part_of(payload: &Bytes, piece: &[u8]) -> Bytes {
+    let within = payload.as_ptr_range();
+    let range = piece.as_ptr_range();
+    if within.start <= range.start && range.end <= within.end {
+        payload.slice_ref(piece)
+    } else {
+        Bytes::copy_from_slice(piece)
+    }
+}

@@ -1,0 +1,343 @@
+//! Messages: a direction whose messages are read whole, because somebody has to see or change them.
+//! They come with one copy, off the wire; what is not changed goes on from where it lies.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::time::Instant;
+
+use super::frame::{
+    Close, Control, Head, Opcode, Sender, Violation, apply_mask, protocol, write_head,
+};
+use super::interpreter::Interpreter;
+use super::leg::{Leg, WriteEnd};
+use super::pump::{Direction, PumpEnd};
+use super::watchdog::{Side, Watchdog};
+use crate::wire::Output;
+
+/// What a message takes at once for what it announces, in bytes; the rest as it comes.
+const FIRST_ROOM: usize = 64 * 1024;
+
+/// One whole message.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// Text or binary.
+    pub(super) opcode: Opcode,
+    /// As its sender meant it: neither masked nor compressed.
+    pub(super) payload: Bytes,
+}
+
+/// A message that is coming in.
+struct Incoming {
+    opcode: Opcode,
+    is_compressed: bool,
+    payload: Vec<u8>,
+}
+
+/// A frame whose payload is coming in.
+#[derive(Clone, Copy)]
+struct Part {
+    left: u64,
+    mask: Option<[u8; 4]>,
+    is_final: bool,
+}
+
+/// Moves what one side says to the other, message by message.
+pub(super) struct MessagePump {
+    source: Side,
+    max_message: u64,
+    incoming: Option<Incoming>,
+    part: Option<Part>,
+    output: Output,
+    messages: u64,
+    bytes: u64,
+    close: Option<Box<Close>>,
+    is_halting: bool,
+    has_ended: bool,
+}
+
+impl MessagePump {
+    fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        stall: Duration,
+        interpreter: &mut Interpreter,
+    ) -> Poll<PumpEnd> {
+        loop {
+            if let Err(end) = ready!(self.poll_write(cx, to, dog, stall)) {
+                return Poll::Ready(PumpEnd::Unwritable(end));
+            }
+            if self.close.is_some() {
+                return Poll::Ready(PumpEnd::Closed);
+            }
+            if self.is_halting && self.incoming.is_none() {
+                return Poll::Ready(PumpEnd::Halted);
+            }
+            match self.take(from, dog, interpreter) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(violation) => return Poll::Ready(PumpEnd::Violation(violation)),
+            }
+            match ready!(from.link.poll_fill(cx)) {
+                Ok(true) => dog.heard(self.source, Instant::now()),
+                Ok(false) => return Poll::Ready(PumpEnd::Eof),
+                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
+            }
+        }
+    }
+
+    /// Writes what waits, and between two messages what the relay itself has to say.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        stall: Duration,
+    ) -> Poll<Result<(), WriteEnd>> {
+        while !self.output.is_empty() {
+            ready!(to.poll_output(cx, &mut self.output, stall))?;
+        }
+        if to.has_own() {
+            ready!(to.poll_own(cx, stall))?;
+            dog.pinged(self.source.other(), Instant::now());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes what was read; whether anything was taken.
+    fn take(
+        &mut self,
+        from: &mut Leg,
+        dog: &mut Watchdog,
+        interpreter: &mut Interpreter,
+    ) -> Result<bool, Violation> {
+        let input = &mut from.link.input;
+        if let Some(mut part) = self.part {
+            let taken = usize::try_from(part.left)
+                .unwrap_or(usize::MAX)
+                .min(input.len());
+            if taken == 0 && part.left > 0 {
+                return Ok(false);
+            }
+            if let Some(incoming) = &mut self.incoming {
+                let at = incoming.payload.len();
+                incoming.payload.extend_from_slice(&input[..taken]);
+                if let Some(mask) = &mut part.mask {
+                    apply_mask(&mut incoming.payload[at..], *mask);
+                    mask.rotate_left(taken % 4);
+                }
+            }
+            input.advance(taken);
+            part.left -= taken as u64;
+            self.bytes += taken as u64;
+            self.part = (part.left > 0).then_some(part);
+            dog.message(self.source);
+            if part.left == 0 && part.is_final {
+                self.messages += 1;
+                self.finish(interpreter)?;
+            }
+            return Ok(true);
+        }
+        let may_compress = self.source == Side::Client && interpreter.inflates();
+        let Some(head) = Head::read(input, sender(self.source), may_compress)? else {
+            return Ok(false);
+        };
+        if head.opcode.is_control() {
+            let Some(control) = Control::read(&head, input) else {
+                return Ok(false);
+            };
+            let payload = control.payload(input);
+            input.advance(control.length);
+            self.control(control.opcode, payload)?;
+            return Ok(true);
+        }
+        input.advance(head.length);
+        self.begin(&head)?;
+        Ok(true)
+    }
+
+    fn begin(&mut self, head: &Head) -> Result<(), Violation> {
+        let announced = usize::try_from(head.payload).unwrap_or(usize::MAX);
+        match (&mut self.incoming, head.opcode) {
+            (None, Opcode::Continuation) => {
+                return Err(protocol("a continuation has nothing to continue"));
+            }
+            (Some(_), Opcode::Text | Opcode::Binary) => {
+                return Err(protocol("a message begins within another"));
+            }
+            (Some(_), _) if head.is_compressed => {
+                return Err(protocol("a reserved bit is set in the middle of a message"));
+            }
+            (Some(_), _) => {}
+            (None, opcode) => {
+                self.incoming = Some(Incoming {
+                    opcode,
+                    is_compressed: head.is_compressed,
+                    payload: Vec::new(),
+                });
+            }
+        }
+        if let Some(incoming) = &mut self.incoming {
+            let length = (incoming.payload.len() as u64).saturating_add(head.payload);
+            if length > self.max_message {
+                return Err(Violation::too_large());
+            }
+            incoming.payload.reserve(announced.min(FIRST_ROOM));
+        }
+        self.part = Some(Part {
+            left: head.payload,
+            mask: head.mask,
+            is_final: head.is_final,
+        });
+        Ok(())
+    }
+
+    /// A message has come to its end.
+    fn finish(&mut self, interpreter: &mut Interpreter) -> Result<(), Violation> {
+        let Some(incoming) = self.incoming.take() else {
+            return Ok(());
+        };
+        let payload = if incoming.is_compressed {
+            interpreter.inflate(&incoming.payload, self.max_message)?
+        } else {
+            incoming.payload
+        };
+        let message = Message {
+            opcode: incoming.opcode,
+            payload: Bytes::from(payload),
+        };
+        let mut outgoing = Outgoing {
+            output: &mut self.output,
+            destination: self.source.other(),
+        };
+        match self.source {
+            Side::Client => interpreter.carry_up(message, &mut outgoing),
+            Side::Upstream => interpreter.carry_down(message, &mut outgoing),
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), Violation> {
+        if opcode == Opcode::Pong && super::is_tagged(&payload) {
+            return Ok(());
+        }
+        if opcode == Opcode::Close {
+            self.close = Some(Box::new(Close::read(&payload)?));
+        }
+        let mut outgoing = Outgoing {
+            output: &mut self.output,
+            destination: self.source.other(),
+        };
+        outgoing.send(opcode, false, [Bytes::from(payload)]);
+        Ok(())
+    }
+}
+
+impl Direction for MessagePump {
+    type Shared = Box<Interpreter>;
+
+    fn new(source: Side, max_message: u64) -> MessagePump {
+        MessagePump {
+            source,
+            max_message,
+            incoming: None,
+            part: None,
+            output: Output::default(),
+            messages: 0,
+            bytes: 0,
+            close: None,
+            is_halting: false,
+            has_ended: false,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        stall: Duration,
+        shared: &mut Box<Interpreter>,
+    ) -> Poll<PumpEnd> {
+        if self.has_ended {
+            return Poll::Pending;
+        }
+        let end = ready!(self.poll_move(cx, from, to, dog, stall, shared));
+        self.has_ended = true;
+        Poll::Ready(end)
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        (self.messages, self.bytes)
+    }
+
+    fn close(&self) -> Option<&Close> {
+        self.close.as_deref()
+    }
+
+    fn is_at_frame_end(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    fn is_at_message_end(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    fn is_blocked(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    fn halt(&mut self) {
+        self.is_halting = true;
+    }
+}
+
+fn sender(side: Side) -> Sender {
+    match side {
+        Side::Client => Sender::Client,
+        Side::Upstream => Sender::Server,
+    }
+}
+
+/// Where messages go that have been seen.
+pub(super) struct Outgoing<'a> {
+    output: &'a mut Output,
+    destination: Side,
+}
+
+impl Outgoing<'_> {
+    /// Sends one frame: these pieces, one behind the other.
+    pub(super) fn send<const N: usize>(
+        &mut self,
+        opcode: Opcode,
+        is_compressed: bool,
+        pieces: [Bytes; N],
+    ) {
+        let length = pieces.iter().map(Bytes::len).sum();
+        let mut key = match self.destination {
+            Side::Client => None,
+            Side::Upstream => Some(super::entropy::<4>()),
+        };
+        self.output
+            .write(|out| write_head(out, opcode, is_compressed, length, key));
+        for piece in pieces {
+            let Some(key) = &mut key else {
+                self.output.push(piece);
+                continue;
+            };
+            // What nobody else holds is masked where it lies.
+            let mut piece = match piece.try_into_mut() {
+                Ok(piece) => piece,
+                Err(shared) => BytesMut::from(&shared[..]),
+            };
+            apply_mask(&mut piece, *key);
+            key.rotate_left(piece.len() % 4);
+            self.output.push(piece.freeze());
+        }
+    }
+}
