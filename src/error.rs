@@ -216,13 +216,19 @@ impl Kind {
 pub struct Refusal {
     kind: Kind,
     message: Cow<'static, str>,
-    request_id: Box<str>,
+    request_id: String,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
-    allowance: Option<Box<Allowance>>,
-    allow: Option<&'static str>,
     cause: Option<&'static str>,
-    problems: Box<[Problem]>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few refusals have.
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    allow: Option<&'static str>,
+    allowance: Option<Allowance>,
+    problems: Vec<Problem>,
 }
 
 /// What is wrong with one field.
@@ -260,13 +266,11 @@ impl Refusal {
         Refusal {
             kind,
             message: message.into(),
-            request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
+            request_id: format!("req_{}", Uuid::new_v4().simple()),
             param: None,
             retry_after_s: None,
-            allowance: None,
-            allow: None,
             cause: None,
-            problems: Box::default(),
+            extra: None,
         }
     }
 
@@ -274,7 +278,7 @@ impl Refusal {
     pub fn over_fields(problems: Vec<Problem>) -> Refusal {
         let message = "Some fields cannot be used as they are.";
         let mut refusal = Refusal::new(Kind::InvalidFields, message);
-        refusal.problems = problems.into_boxed_slice();
+        refusal.extra().problems = problems;
         refusal
     }
 
@@ -303,14 +307,14 @@ impl Refusal {
     /// Adds what is left of the limit that was reached.
     #[must_use]
     pub fn leaving(mut self, allowance: Allowance) -> Refusal {
-        self.allowance = Some(Box::new(allowance));
+        self.extra().allowance = Some(allowance);
         self
     }
 
     /// Adds `Allow`, the methods that the route has.
     #[must_use]
     pub fn allow(mut self, methods: &'static str) -> Refusal {
-        self.allow = Some(methods);
+        self.extra().allow = Some(methods);
         self
     }
 
@@ -328,7 +332,7 @@ impl Refusal {
 
     /// What is wrong with which fields.
     pub fn problems(&self) -> &[Problem] {
-        &self.problems
+        self.extra.as_ref().map_or(&[], |extra| &extra.problems)
     }
 
     /// What the operator should know.
@@ -349,6 +353,10 @@ impl Refusal {
     /// The id under which client and operator find this refusal.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// The answer in the form that the client behind this door understands.
@@ -436,10 +444,11 @@ impl Refusal {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(allowance) = &self.allowance {
+        let extra = self.extra.as_deref();
+        if let Some(allowance) = extra.and_then(|extra| extra.allowance) {
             allowance.write(headers);
         }
-        if let Some(methods) = self.allow {
+        if let Some(methods) = extra.and_then(|extra| extra.allow) {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if self.kind == Kind::SocketVersion {
