@@ -286,7 +286,7 @@ impl fmt::Display for Span {
             (60_000_000_000, "m"),
             (1_000_000_000, "s"),
         ] {
-            if nanos % unit == 0 {
+            if nanos.is_multiple_of(unit) {
                 return write!(out, "{}{name}", nanos / unit);
             }
         }

@@ -285,7 +285,7 @@ mod tests {
                 .expect("the first");
         }
         let len = buckets.len();
-        assert!(len <= 100 * SHARDS && len >= 89 * SHARDS, "{len}");
+        assert!((89 * SHARDS..=100 * SHARDS).contains(&len), "{len}");
         buckets
             .charge(debtor, quota(5), 0)
             .expect_err("it still owes");
