@@ -51,7 +51,8 @@ impl App {
             environment: config.environment,
             has_server_key: upstream.has_server_key(),
         };
-        let limiter = Arc::new(Limiter::new(&config.limiting));
+        let limiter = Arc::new(Limiter::new(&config.limiting)?);
+        limiter.begin().await;
         let gate = Arc::new(Gate::new(
             terms,
             Arc::clone(&drain),
@@ -65,7 +66,7 @@ impl App {
             sessions,
             counters,
             Arc::clone(&gate),
-            services(&upstream, store),
+            services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
         let relay = Relay::new(
@@ -112,7 +113,12 @@ impl App {
 }
 
 /// What the detailed health looks at.
-fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service> {
+fn services(
+    upstream: &Arc<Upstream>,
+    store: Option<Arc<Store>>,
+    limiter: &Arc<Limiter>,
+    has_redis: bool,
+) -> Vec<Service> {
     let upstream = Arc::clone(upstream);
     let openai = Service::new("openai", move || {
         let upstream = Arc::clone(&upstream);
@@ -125,7 +131,16 @@ fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service>
         }),
         None => Service::off("database"),
     };
-    vec![openai, database]
+    let redis = if has_redis {
+        let limiter = Arc::clone(limiter);
+        Service::dispensable("redis", move || {
+            let limiter = Arc::clone(&limiter);
+            async move { limiter.probe().await }
+        })
+    } else {
+        Service::off("redis")
+    };
+    vec![openai, database, redis]
 }
 
 /// Where on the disk the relay keeps things.

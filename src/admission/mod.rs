@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use drain::{Departure, Drain};
-pub use limit::{Limiter, LimiterState, Taken};
+pub use limit::{Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
 pub use pressure::{Level, Pressure};

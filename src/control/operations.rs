@@ -94,9 +94,18 @@ fn sessions(control: &Control, now: &Snapshot) -> Value {
 
 fn limits(control: &Control) -> Value {
     let limits = control.gate.limiter().state();
+    let counted = match limits.shared {
+        None => "in memory",
+        Some(shared) if shared.is_reached => "in Redis",
+        Some(_) => "alone",
+    };
     json!({
+        "counted": counted,
         "refused": limits.refused,
         "buckets": limits.buckets,
+        "replicas": limits.replicas,
+        "decidedAlone": limits.shared.map(|shared| shared.alone),
+        "redisFaults": limits.shared.map(|shared| shared.faults),
     })
 }
 

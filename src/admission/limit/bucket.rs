@@ -66,7 +66,7 @@ impl Quota {
 
     /// One request less.
     pub(super) fn give_back(self, debt: u64) -> u64 {
-        debt.saturating_sub(self.interval)
+        debt.min(self.burst()).saturating_sub(self.interval)
     }
 
     /// How many requests would be let in now.

@@ -58,13 +58,11 @@ impl Buckets {
         self.put(&mut shard, key, after, 0, now);
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the home in Redis calls it"))]
     /// Notes what Redis said of a bucket, to go on from there without it.
     pub(super) fn note(&self, key: Key, debt: u64, epoch: u32, now: u64) {
         self.put(&mut self.shard(key), key, debt, epoch, now);
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the home in Redis calls it"))]
     /// What a bucket owes that Redis, in this state, does not know of.
     pub(super) fn unknown_debt(&self, key: Key, epoch: u32, now: u64) -> u64 {
         let shard = self.shard(key);

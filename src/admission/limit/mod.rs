@@ -4,28 +4,30 @@
 //! charged before is given back, so that a refused request has cost nothing.
 
 mod bucket;
+mod home;
 mod key;
 mod memory;
+mod redis;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
+use self::bucket::{Quota, Wait};
+use self::home::{Count, Decision, Home, Lease};
+use self::key::Subject;
+use self::redis::Budget;
+pub use self::redis::SharedState;
 use super::Right;
 use super::network::network;
 use crate::config::{Bound, CallerKind, Family, Limit, Limiting, Per, What};
 use crate::error::{Kind, Refusal};
 use crate::fields::Allowance;
-use bucket::{Quota, Wait};
-use key::{Key, Keys, Subject};
-use memory::{Buckets, Running};
 
-/// How often what is full again is looked for.
-const SWEEP: Duration = Duration::from_secs(20);
 /// What a client is told to wait, in seconds, when as much of its own runs as may.
 const CONCURRENT_RETRY_AFTER_S: u64 = 5;
 
@@ -55,27 +57,12 @@ pub struct Limiter {
 
 /// One limit, ready to be applied.
 struct Rule {
+    number: usize,
     limit: Limit,
+    /// The limit as it is written.
+    name: String,
     /// `None` for what runs at the same time.
     quota: Option<Quota>,
-    number: usize,
-}
-
-/// Where counts are kept.
-struct Home {
-    keys: Keys,
-    start: Instant,
-    replicas: u32,
-    buckets: Buckets,
-    running: Running,
-}
-
-/// What came of a charge.
-struct Decision {
-    /// What it was decided by: the limit, or this relay's share of it.
-    quota: Quota,
-    /// The debt, or how long to wait.
-    verdict: Result<u64, Wait>,
 }
 
 /// What a request took: given back as a whole, or held until it ends.
@@ -88,61 +75,57 @@ pub struct Taken {
     leases: Vec<Lease>,
 }
 
-/// The place of something that runs, given back on drop.
-pub struct Lease {
-    home: Arc<Home>,
-    key: Key,
-}
-
 /// How limits are doing, for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimiterState {
     /// Requests that were refused.
     pub refused: u64,
-    /// Buckets in memory that owe something.
+    /// Buckets that owe something, as far as this relay knows.
     pub buckets: usize,
+    /// How many relays share the limits.
+    pub replicas: u32,
+    /// How Redis is doing, where there is one.
+    pub shared: Option<SharedState>,
 }
 
 impl Limiter {
-    /// A limiter of these limits.
-    pub fn new(config: &Limiting) -> Limiter {
+    /// A limiter of these limits, 64 at the most.
+    ///
+    /// # Errors
+    /// `REDIS_CA_FILE` cannot be read.
+    pub fn new(config: &Limiting) -> Result<Limiter> {
         let rules = config.limits.iter().enumerate();
         let rules = rules.map(|(number, limit)| Rule {
+            number,
             limit: limit.clone(),
+            name: limit.to_string(),
             quota: match limit.bound {
                 Bound::Rate { count, window } => Some(Quota::new(count, window)),
                 Bound::Concurrent(_) => None,
             },
-            number,
         });
-        Limiter {
+        Ok(Limiter {
             rules: rules.collect(),
-            home: Arc::new(Home {
-                keys: Keys::new(),
-                start: Instant::now(),
-                replicas: config.replicas.unwrap_or(1),
-                buckets: Buckets::new(),
-                running: Running::new(),
-            }),
+            home: Arc::new(Home::new(config)?),
             refused: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Takes what a request needs, in the order of the gate: requests and sockets first, then what
     /// runs at the same time.
     pub async fn take(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
-        let mut taken = self.charge(asking).await?;
+        let mut budget = Budget::default();
+        let mut taken = self.charge_within(asking, &mut budget).await?;
         for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
             let Bound::Concurrent(most) = rule.limit.bound else {
                 continue;
             };
-            let key = self.home.keys.of(rule.number, rule.subject(asking));
-            match Home::lease(&self.home, key, most).await {
+            let count = rule.count(asking);
+            match self.home.lease(&count, most, &mut budget).await {
                 Some(lease) => taken.leases.push(lease),
                 None => {
-                    self.give_back(asking, taken).await;
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                    return Err(rule.too_many_at_once(most));
+                    self.give_back_within(asking, taken, &mut budget).await;
+                    return Err(self.refused(rule.too_many_at_once(most)));
                 }
             }
         }
@@ -151,96 +134,80 @@ impl Limiter {
 
     /// Charges a request that holds no place while it runs.
     pub async fn charge(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
-        let mut taken = Taken::default();
-        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
-            let Some(quota) = rule.quota else {
-                continue;
-            };
-            let key = self.home.keys.of(rule.number, rule.subject(asking));
-            let Decision { quota, verdict } = self.home.charge(key, quota).await;
-            match verdict {
-                Ok(debt) => taken.charged(rule.number, allowance(quota, debt)),
-                Err(wait) => {
-                    self.give_back(asking, taken).await;
-                    self.refused.fetch_add(1, Ordering::Relaxed);
-                    return Err(rule.too_fast(quota, wait));
-                }
-            }
-        }
-        Ok(taken)
+        self.charge_within(asking, &mut Budget::default()).await
     }
 
     /// Gives back what a request took that is refused after all, or that should cost nothing.
     pub async fn give_back(&self, asking: &Asking<'_>, taken: Taken) {
-        for rule in &self.rules {
-            if let Some(quota) = rule.quota
-                && taken.charged & (1 << rule.number) != 0
-            {
-                let key = self.home.keys.of(rule.number, rule.subject(asking));
-                self.home.give_back(key, quota).await;
-            }
-        }
+        let mut budget = Budget::default();
+        self.give_back_within(asking, taken, &mut budget).await;
     }
 
     /// How limits are doing.
     pub fn state(&self) -> LimiterState {
         LimiterState {
             refused: self.refused.load(Ordering::Relaxed),
-            buckets: self.home.buckets.len(),
+            buckets: self.home.buckets(),
+            replicas: self.home.replicas(),
+            shared: self.home.shared(),
         }
+    }
+
+    /// Whether Redis answers; words say why not.
+    ///
+    /// # Errors
+    /// It is configured and does not.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.home.probe().await
+    }
+
+    /// Tries to reach Redis, so that the first request finds it. A log line says what came of it.
+    pub async fn begin(&self) {
+        self.home.begin().await;
     }
 
     /// Looks after the counts until told to stop.
     pub async fn watch(&self, stop: CancellationToken) {
-        let work = async {
-            loop {
-                tokio::time::sleep(SWEEP).await;
-                self.home.buckets.forget(self.home.now());
+        self.home.watch(stop).await;
+    }
+
+    async fn charge_within(
+        &self,
+        asking: &Asking<'_>,
+        budget: &mut Budget,
+    ) -> Result<Taken, Refusal> {
+        let mut taken = Taken::default();
+        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
+            let Some(quota) = rule.quota else {
+                continue;
+            };
+            let count = rule.count(asking);
+            let Decision { quota, verdict } = self.home.charge(&count, quota, budget).await;
+            match verdict {
+                Ok(debt) => taken.charged(rule.number, allowance(quota, debt)),
+                Err(wait) => {
+                    self.give_back_within(asking, taken, budget).await;
+                    return Err(self.refused(rule.too_fast(quota, wait)));
+                }
             }
-        };
-        tokio::select! {
-            () = work => {}
-            () = stop.cancelled() => {}
+        }
+        Ok(taken)
+    }
+
+    async fn give_back_within(&self, asking: &Asking<'_>, taken: Taken, budget: &mut Budget) {
+        for rule in &self.rules {
+            if let Some(quota) = rule.quota
+                && taken.charged & (1 << rule.number) != 0
+            {
+                let count = rule.count(asking);
+                self.home.give_back(&count, quota, budget).await;
+            }
         }
     }
-}
 
-impl Home {
-    /// Microseconds since start.
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-
-    async fn charge(&self, key: Key, quota: Quota) -> Decision {
-        let quota = quota.share(self.replicas);
-        let verdict = self.buckets.charge(key, quota, self.now());
-        Decision { quota, verdict }
-    }
-
-    async fn give_back(&self, key: Key, quota: Quota) {
-        self.buckets
-            .give_back(key, quota.share(self.replicas), self.now());
-    }
-
-    async fn lease(home: &Arc<Home>, key: Key, most: u32) -> Option<Lease> {
-        let lease = Lease {
-            home: Arc::clone(home),
-            key,
-        };
-        let running = home.running.add(key);
-        (running <= (most / home.replicas).max(1)).then_some(lease)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.home.running.remove(self.key);
-    }
-}
-
-impl fmt::Debug for Lease {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Lease")
+    fn refused(&self, refusal: Refusal) -> Refusal {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        refusal
     }
 }
 
@@ -274,10 +241,15 @@ impl Rule {
         is_counted && self.limit.callers.contain(asking.kind)
     }
 
-    fn subject<'a>(&self, asking: &Asking<'a>) -> Subject<'a> {
-        match (self.limit.per, asking.name) {
+    fn count<'a>(&'a self, asking: &Asking<'a>) -> Count<'a> {
+        let subject = match (self.limit.per, asking.name) {
             (Per::User, Some(name)) => Subject::Name(name),
             _ => Subject::Network(network(asking.client)),
+        };
+        Count {
+            limit: self.number,
+            name: &self.name,
+            subject,
         }
     }
 

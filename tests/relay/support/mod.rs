@@ -7,6 +7,7 @@ pub mod frames;
 pub mod people;
 pub mod postgres;
 pub mod raw;
+pub mod redis;
 pub mod relay;
 pub mod trust;
 pub mod wait;
@@ -16,6 +17,7 @@ pub use dice::Dice;
 pub use people::{Database, Home, PASSWORD, People, Tokens, call};
 pub use postgres::Postgres;
 pub use raw::{Answer, Connection, get, post, request, send};
+pub use redis::RedisServer;
 pub use relay::Relay;
 pub use wait::eventually;
 
