@@ -11,7 +11,7 @@ use crate::support::{
 const STREAM: &str = "/v1/_fake/bytes?n=1000000&chunk=100&chunked=1";
 
 /// A stream that goes on for as long as somebody reads it.
-async fn stream(relay: &Relay, lines: &[&str]) -> Result<Connection, Answer> {
+pub async fn stream(relay: &Relay, lines: &[&str]) -> Result<Connection, Answer> {
     let mut connection = Connection::open(relay.address()).await;
     let (key, script) = (authorization(), "X-Fake-Script: chunk-delay=20");
     let lines: Vec<&str> = [key.as_str(), script]

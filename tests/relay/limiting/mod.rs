@@ -3,7 +3,10 @@
 mod addresses;
 mod concurrent;
 mod defaults;
+mod layouts;
+mod outage;
 mod refusals;
+mod shared;
 
 use std::collections::BTreeMap;
 

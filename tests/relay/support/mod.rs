@@ -4,6 +4,7 @@
 
 pub mod dice;
 pub mod frames;
+pub mod outage;
 pub mod people;
 pub mod postgres;
 pub mod raw;

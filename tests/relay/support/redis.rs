@@ -15,27 +15,45 @@ pub struct RedisServer {
     child: Child,
     port: u16,
     folder: PathBuf,
-    arguments: Vec<String>,
+    is_sentinel: bool,
 }
 
 impl RedisServer {
     /// Starts one on a free loopback port that forgets everything when it ends.
     pub fn start() -> RedisServer {
-        RedisServer::start_with(&[])
+        RedisServer::start_with("")
     }
 
-    /// The same with further arguments.
-    pub fn start_with(arguments: &[&str]) -> RedisServer {
-        let arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
+    /// The same with further lines in its configuration.
+    pub fn start_with(lines: &str) -> RedisServer {
+        let lines = format!("save \"\"\nappendonly no\n{lines}");
+        RedisServer::launched(&lines, false)
+    }
+
+    /// A sentinel that watches over a server under the name `main`.
+    pub fn sentinel_of(server: &RedisServer) -> RedisServer {
+        let port = server.port;
+        let lines = format!(
+            "sentinel monitor main 127.0.0.1 {port} 1\nsentinel down-after-milliseconds main 500\n\
+             sentinel failover-timeout main 3000\n"
+        );
+        RedisServer::launched(&lines, true)
+    }
+
+    fn launched(lines: &str, is_sentinel: bool) -> RedisServer {
         // Somebody else may take the port first.
         for _ in 0..10 {
             let (port, folder) = (free_port(), new_folder());
-            let child = launch(port, &folder, &arguments);
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\ndir {}\n{lines}",
+                folder.display()
+            );
+            std::fs::write(folder.join("redis.conf"), text).expect("a file");
             let mut server = RedisServer {
-                child,
+                child: launch(&folder, is_sentinel),
                 port,
                 folder,
-                arguments: arguments.clone(),
+                is_sentinel,
             };
             if server.answers() {
                 return server;
@@ -61,7 +79,7 @@ impl RedisServer {
 
     /// Starts it again where it was, with nothing in it.
     pub fn restart(&mut self) {
-        self.child = launch(self.port, &self.folder, &self.arguments);
+        self.child = launch(&self.folder, self.is_sentinel);
         assert!(self.answers(), "the server starts again");
     }
 
@@ -125,20 +143,15 @@ fn new_folder() -> PathBuf {
     folder
 }
 
-fn launch(port: u16, folder: &Path, arguments: &[String]) -> Child {
+fn launch(folder: &Path, is_sentinel: bool) -> Child {
     let mut command = Command::new("redis-server");
-    // A file of its own, which sentinels and clusters write to.
-    let file = folder.join("redis.conf");
-    if !file.exists() {
-        std::fs::write(&file, "").expect("a file");
+    command.arg(folder.join("redis.conf"));
+    if is_sentinel {
+        command.arg("--sentinel");
     }
-    command.arg(&file).args(["--port", &port.to_string()]);
-    command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.arg("--dir").arg(folder).args(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    command
-        .spawn()
-        .expect("redis-server, of the Debian package of that name")
+    let child = command.spawn();
+    child.expect("redis-server, of the Debian package of that name")
 }
 
 fn say(port: u16, command: &str) -> Option<String> {

@@ -32,6 +32,8 @@ const BUDGET: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a Redis that is gone is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+/// How often a link is tried that nobody may be using, so that the next request finds a good one.
+const PROBE: Duration = Duration::from_secs(1);
 /// How often this relay shows that it lives, and renews its places.
 const BEAT: Duration = Duration::from_secs(10);
 /// For how long a relay counts as alive that has not shown it.
@@ -301,10 +303,12 @@ impl Shared {
     /// Looks after a link until it is lost.
     async fn keep(&self, mut link: Link) {
         let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
+        let mut probe = tokio::time::interval_at(Instant::now() + PROBE, PROBE);
         loop {
             let done = tokio::select! {
                 () = self.lost.notified() => return,
                 _ = beat.tick() => self.beat(&mut link).await,
+                _ = probe.tick() => redis::cmd("PING").exec_async(&mut link).await,
                 () = self.places.changed.notified() => self.clear(&mut link).await,
             };
             if let Err(error) = done {
@@ -408,9 +412,8 @@ impl Shared {
         let Some(mut link) = self.link() else {
             return Err("it is not reached; this relay counts alone".to_owned());
         };
-        let ping = redis::cmd("PING");
-        let ping = ping.exec_async(&mut link);
-        ping.await.map_err(|error| error.to_string())
+        let ping = redis::cmd("PING").exec_async(&mut link).await;
+        ping.map_err(|error| error.to_string())
     }
 }
 
