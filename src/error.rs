@@ -216,7 +216,7 @@ impl Kind {
 pub struct Refusal {
     kind: Kind,
     message: Cow<'static, str>,
-    request_id: String,
+    request_id: Box<str>,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
     cause: Option<&'static str>,
@@ -266,7 +266,7 @@ impl Refusal {
         Refusal {
             kind,
             message: message.into(),
-            request_id: format!("req_{}", Uuid::new_v4().simple()),
+            request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
             param: None,
             retry_after_s: None,
             cause: None,

@@ -34,22 +34,31 @@ install_base() {
 }
 
 install_python() {
+    python_packages .test/venv tests/sdk/python/requirements.txt
+}
+
+# openai-python as it was in 2025.
+install_python_beta() {
+    python_packages .test/venv-beta tests/sdk/python-beta/requirements.txt
+}
+
+python_packages() {
     command -v python3 >/dev/null || apt_install python3
-    local wanted=tests/sdk/python/requirements.txt
-    if [ -x .test/venv/bin/python ] && cmp -s "$wanted" .test/venv/installed.txt; then
+    local venv="$1" wanted="$2"
+    if [ -x "$venv/bin/python" ] && cmp -s "$wanted" "$venv/installed.txt"; then
         return 0
     fi
-    rm -rf .test/venv
-    python3 -m venv .test/venv >.test/logs/venv.log 2>&1 || {
-        rm -rf .test/venv
+    rm -rf "$venv"
+    python3 -m venv "$venv" >.test/logs/venv.log 2>&1 || {
+        rm -rf "$venv"
         apt_install python3-venv
-        python3 -m venv .test/venv
+        python3 -m venv "$venv"
     }
-    .test/venv/bin/pip install --quiet --disable-pip-version-check -r "$wanted" >.test/logs/pip.log 2>&1 || {
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" >.test/logs/pip.log 2>&1 || {
         tail -n 20 .test/logs/pip.log >&2
         return 1
     }
-    cp "$wanted" .test/venv/installed.txt
+    cp "$wanted" "$venv/installed.txt"
 }
 
 install_node() {
@@ -66,10 +75,30 @@ install_node() {
     cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
 }
 
+# A self-signed pair for relays that speak TLS.
+install_certificate() {
+    command -v openssl >/dev/null || apt_install openssl
+    local folder=.test/tls
+    if openssl x509 -in "$folder/cert.pem" -checkend 86400 -noout >/dev/null 2>&1; then
+        return 0
+    fi
+    mkdir -p "$folder"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$folder/key.pem" -out "$folder/cert.pem" \
+        2>.test/logs/openssl.log || {
+        tail -n 20 .test/logs/openssl.log >&2
+        return 1
+    }
+}
+
 install_chromium() {
     command -v chromium >/dev/null || apt_install chromium
 }
 
 install_servers() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || apt_install postgresql
+    command -v setpriv >/dev/null || apt_install util-linux
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+    ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || apt_install postgresql
+    command -v pgrep >/dev/null || apt_install procps
 }

@@ -1,6 +1,6 @@
 //! Says in words who may do what with a configuration: contract rules, for people.
 
-use crate::config::{Config, Origins};
+use crate::config::{Config, Origins, Registration};
 
 /// One sentence per kind of caller.
 pub(super) fn allowed(config: &Config) -> Vec<String> {
@@ -15,6 +15,20 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
     match access.relay_token {
         Some(_) => lines.push(format!("a client with RELAY_TOKEN: {everything}")),
         None => lines.push("there is no RELAY_TOKEN".to_owned()),
+    }
+    match &config.accounts {
+        Some(accounts) => {
+            lines.push(format!("a user who is logged in: {everything}"));
+            lines.push(format!(
+                "registering as a user: {}",
+                match accounts.registration {
+                    Registration::Open => "anyone",
+                    Registration::Invite => "who has a code from `openai-relay invite create`",
+                    Registration::Closed => "nobody; `openai-relay user add` adds users",
+                }
+            ));
+        }
+        None => lines.push("there are no accounts (SECRET_KEY)".to_owned()),
     }
     lines.push(
         "a client with an ephemeral OpenAI credential (ek_…): the realtime and live routes and /offer, with its own credential".to_owned(),
@@ -34,7 +48,7 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
 }
 
 fn anonymous(config: &Config, everything: &str) -> String {
-    if config.access.relay_token.is_some() {
+    if config.access.relay_token.is_some() || config.accounts.is_some() {
         "refused with 401".to_owned()
     } else if config.access.allow_anonymous {
         format!("{everything} (ALLOW_ANONYMOUS=true)")

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::allowed::allowed;
 use super::{say, small_runtime};
 use crate::config::{self, Config, Loaded};
+use crate::store;
 use crate::telemetry::redact;
 use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
 
@@ -34,11 +35,25 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         "upstream {}: {}",
         config.upstream.base, found.words
     )));
+    let database = match &config.accounts {
+        Some(_) => runtime.block_on(store::reach(&config.database)),
+        None => Ok(()),
+    };
+    if config.accounts.is_some() {
+        let words = match &database {
+            Ok(()) => "reached".to_owned(),
+            Err(error) => format!("not usable: {error}"),
+        };
+        say(&redact(&format!(
+            "database {}: {words}",
+            config.database.shown()
+        )));
+    }
     say("who may do what:");
     for line in allowed(config) {
         say(&format!("  {line}"));
     }
-    Ok(match found.is_good {
+    Ok(match found.is_good && database.is_ok() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })

@@ -7,12 +7,17 @@ use anyhow::{Context, Result};
 use fake_openai::{FakeOpenAi, Options};
 use uuid::Uuid;
 
+use super::person::refused;
 use super::serve::Signals;
 use super::{say, serving_runtime};
+use crate::admission::accounts::{Details, Directory};
 use crate::app::App;
 use crate::config::{self, Loaded, Sources};
+use crate::store::Role;
 use crate::telemetry;
 
+/// The name of the account that a demo makes.
+const USER: &str = "demo";
 /// What of the environment a demo listens to; everything else would point it at the real world.
 const TAKEN_OVER: [&str; 5] = ["PORT", "LOG_LEVEL", "LOG_FORMAT", "LOG_FILE", "DEBUG"];
 
@@ -28,7 +33,10 @@ pub(super) fn run() -> Result<ExitCode> {
         let app = App::build(&loaded.config)
             .await
             .context("the demo could not start; if the port is taken, name another: PORT=8081")?;
-        say(&greeting(app.local_addr()?, &token));
+        let password = account(&app).await?;
+        let address = app.local_addr()?;
+        say(&greeting(address, &token));
+        say(&greeting_of_account(address, &password));
         app.run(Signals::listen()?.first()).await;
         Ok(ExitCode::SUCCESS)
     })
@@ -43,6 +51,11 @@ fn load(upstream: &FakeOpenAi, token: &str) -> Result<Loaded> {
         ),
         ("OPENAI_BASE_URL".to_owned(), upstream.base_url()),
         ("RELAY_TOKEN".to_owned(), token.to_owned()),
+        (
+            "SECRET_KEY".to_owned(),
+            format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
+        ),
+        ("DATABASE_URL".to_owned(), "sqlite::memory:".to_owned()),
     ];
     let taken_over = TAKEN_OVER.iter().filter_map(|name| {
         let value = std::env::var(name).ok()?;
@@ -60,12 +73,40 @@ Try it from another terminal:
 
   curl http://{address}/v1/chat/completions -H "Authorization: Bearer {token}" -H "Content-Type: application/json" -d '{{"model":"gpt-6-luna","messages":[{{"role":"user","content":"Hello"}}]}}'
 
+Or hold a Realtime session, and type {{"type":"response.create"}} into it:
+
+  npx wscat -c "ws://{address}/v1/realtime?model=gpt-realtime-2.1" -H "Authorization: Bearer {token}"
+
 Or from Python (pip install openai):
 
 from openai import OpenAI
 client = OpenAI(base_url="http://{address}/v1", api_key="{token}")
 for event in client.responses.create(model="gpt-6-luna", input="Hello", stream=True):
     print(event.type)
+"#
+    )
+}
+
+/// Adds a user; returns its password.
+async fn account(app: &App) -> Result<String> {
+    let accounts = app.accounts().context("the demo has accounts")?;
+    let password = Directory::made_up_password();
+    let details = Details {
+        username: USER.to_owned(),
+        email: "demo@example.com".to_owned(),
+        password: password.clone(),
+    };
+    let added = accounts.directory().add(details, Role::Admin, None).await;
+    added.map_err(refused)?;
+    Ok(password)
+}
+
+fn greeting_of_account(address: SocketAddr, password: &str) -> String {
+    format!(
+        r#"Or as a user who logs in, here an admin (all routes: http://{address}/docs):
+
+  TOKEN=$(curl -s http://{address}/api/v1/auth/login -H "Content-Type: application/json" -d '{{"username":"{USER}","password":"{password}"}}' | sed 's/.*"access_token":"//; s/".*//')
+  curl http://{address}/api/v1/chat/completions -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{{"messages":[{{"role":"user","content":"Hello"}}]}}'
 
 Ctrl-C ends it.
 "#

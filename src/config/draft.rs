@@ -43,7 +43,7 @@ impl Draft {
                 origins_defaulted: true,
             },
             upstream: blank_upstream(),
-            realtime: Realtime::blank(),
+            realtime: blank_realtime(),
             limiting: Limiting::none(),
             accounts: None,
             database: DatabaseUrl::Sqlite(None),
@@ -98,43 +98,6 @@ impl Draft {
     }
 }
 
-impl Realtime {
-    fn blank() -> Self {
-        Self {
-            model: String::new(),
-            beta: Beta::Refuse,
-            aliases: Vec::new(),
-            compression: false,
-            max_sessions: 0,
-            heartbeat: Duration::ZERO,
-            inactivity: Duration::ZERO,
-            session: Duration::ZERO,
-            max_message_bytes: 0,
-        }
-    }
-}
-
-impl Limits {
-    fn blank() -> Self {
-        Self {
-            header_timeout: Duration::ZERO,
-            keep_alive_timeout: Duration::ZERO,
-            body_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
-            max_body_bytes: None,
-            max_connections: None,
-            max_connections_per_ip: None,
-            memory: MemoryBudget::Off,
-        }
-    }
-}
-
-/// Puts a value that could be read where it belongs.
-pub(super) fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
-    *place = read?;
-    Ok(())
-}
-
 fn blank_server() -> Server {
     Server {
         host: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -144,7 +107,30 @@ fn blank_server() -> Server {
         tls_cert: None,
         tls_key: None,
         trusted_proxies: TrustedProxies(Vec::new()),
-        limits: Limits::blank(),
+        limits: Limits {
+            header_timeout: Duration::ZERO,
+            keep_alive_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            max_body_bytes: None,
+            max_connections: None,
+            max_connections_per_ip: None,
+            memory: MemoryBudget::Off,
+        },
+    }
+}
+
+fn blank_realtime() -> Realtime {
+    Realtime {
+        model: String::new(),
+        beta: Beta::Refuse,
+        aliases: Vec::new(),
+        compression: false,
+        max_sessions: 0,
+        heartbeat: Duration::ZERO,
+        inactivity: Duration::ZERO,
+        session: Duration::ZERO,
+        max_message_bytes: 0,
     }
 }
 
@@ -164,4 +150,10 @@ fn blank_upstream() -> Upstream {
             no: None,
         },
     }
+}
+
+/// Puts a value that could be read where it belongs.
+pub(super) fn put<T>(place: &mut T, read: Result<T, String>) -> Result<(), String> {
+    *place = read?;
+    Ok(())
 }

@@ -146,7 +146,11 @@ fn aliases(text: &str) -> Result<Vec<(String, String)>, String> {
         .filter(|pair| !pair.is_empty());
     let read = |pair: &str| {
         let (old, new) = pair.split_once('=').ok_or("has a pair without =")?;
-        Ok((value::model(old.trim())?, value::model(new.trim())?))
+        let model = |text: &str| match text.trim() {
+            "" => Err("has a pair without a model on one side".to_owned()),
+            text => value::model(text),
+        };
+        Ok((model(old)?, model(new)?))
     };
     pairs.map(read).collect()
 }

@@ -47,7 +47,7 @@ pub(super) async fn completions(_: People) -> No {
 
 /// A chat completion as server-sent events, ending with `data: [DONE]`. `stream` is switched on.
 #[utoipa::path(post, path = "/api/v1/chat/completions/stream", tag = "chat", request_body = ChatRequest, security(("bearer" = [])), responses(
-    (status = 200, description = "OpenAI's events, as they are", content_type = "text/event-stream", body = String),
+    (status = 200, description = "OpenAI's events, as they are", content_type = "text/event-stream", body = Value),
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "A credential that is not a user's", body = ErrorView),
     (status = 422, description = "A body that is no JSON object", body = FieldErrorsView),

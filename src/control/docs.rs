@@ -16,6 +16,7 @@ const PAGE_POLICY: &str = "default-src 'none';script-src 'self';style-src 'self'
 const PAGE: &str = include_str!("docs/index.html");
 const SCRIPT: &str = include_str!("docs/docs.js");
 const STYLE: &str = include_str!("docs/docs.css");
+const ICON: &str = include_str!("docs/icon.svg");
 
 /// What the description says besides the routes.
 #[derive(OpenApi)]
@@ -106,4 +107,9 @@ pub(super) async fn script() -> Response {
 /// `GET /docs/docs.css`.
 pub(super) async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+/// `GET /docs/icon.svg`.
+pub(super) async fn icon() -> Response {
+    ([(header::CONTENT_TYPE, "image/svg+xml")], ICON).into_response()
 }

@@ -75,6 +75,7 @@ impl Control {
             .route("/docs", get(docs::page))
             .route("/docs/docs.js", get(docs::script))
             .route("/docs/docs.css", get(docs::style))
+            .route("/docs/icon.svg", get(docs::icon))
             .method_not_allowed_fallback(wrong_method)
             .fallback(not_found)
             .with_state(self)

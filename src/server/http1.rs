@@ -23,7 +23,7 @@ use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
 use crate::wire::{
-    ClientBody, Decoder, Framing, HeadError, Inbound, Link, Pace, RequestHead, Target,
+    ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, RequestHead, Target,
     parse_request,
 };
 
@@ -113,7 +113,7 @@ impl<'a> Connection<'a> {
 
     /// The next head. Its first byte may take `patience`, the rest the time that heads have.
     async fn head(&mut self, patience: Duration) -> Result<RequestHead, NoHead> {
-        let mut scanned = 0;
+        let mut scan = HeadScan::default();
         if Inbound::lock(&self.inbound).link.input.is_empty() {
             let first = tokio::time::timeout(patience, self.more());
             let came = tokio::select! {
@@ -128,7 +128,7 @@ impl<'a> Connection<'a> {
             loop {
                 let parsed = {
                     let mut inbound = Inbound::lock(&self.inbound);
-                    parse_request(&mut inbound.link.input, &mut scanned)
+                    parse_request(&mut inbound.link.input, &mut scan)
                 };
                 match parsed {
                     Ok(Some(head)) => return Ok(head),

@@ -7,7 +7,7 @@ use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 use super::users::fold;
-use super::{Dialect, Fault, LONG_PATIENCE, Store};
+use super::{Dialect, Fault, LONG_PATIENCE, Store, read_only};
 use crate::config::DatabaseUrl;
 
 /// What makes a table `users` that of the accounts API that is replaced.
@@ -70,12 +70,7 @@ pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
     sqlx::any::install_default_drivers();
     let (url, dialect) = match url {
         DatabaseUrl::Sqlite(None) => bail!("there is nothing in a database in memory"),
-        DatabaseUrl::Sqlite(Some(path)) => {
-            let path = std::path::absolute(path)?;
-            let mut url = url::Url::parse("sqlite:///?mode=ro")?;
-            url.set_path(&path.to_string_lossy());
-            (String::from(url), Dialect::Sqlite)
-        }
+        DatabaseUrl::Sqlite(Some(path)) => (read_only(path)?, Dialect::Sqlite),
         DatabaseUrl::Postgres { url, .. } => (url.expose_secret().to_owned(), Dialect::Postgres),
     };
     let mut connection = AnyConnection::connect(&url).await?;

@@ -23,8 +23,10 @@ pub struct NewLogin<'a> {
     pub expires_at_ms: i64,
     /// Where from.
     pub address_hash: &'a str,
-    /// The hash that the password was found to match, and a better one to put in its place.
-    pub rehashed: Option<(&'a str, &'a str)>,
+    /// The hash that the password was found to match.
+    pub password_hash: &'a str,
+    /// A better one, to put in its place.
+    pub better_hash: Option<&'a str>,
     /// Milliseconds since the epoch.
     pub now_ms: i64,
 }
@@ -84,19 +86,19 @@ pub enum Rotation {
 }
 
 impl Store {
-    /// Opens one. `false`: there is no such user any more, or its password has changed since.
+    /// Opens one. `false`: there is no such user any more, or its password is another one by now.
     pub async fn add_login(&self, new: &NewLogin<'_>) -> Result<bool, Fault> {
         let signed = self.ask(async {
             let mut work = self.begin().await?;
-            let sql = "UPDATE relay_users SET last_login_at = $2 WHERE id = $1 AND is_active = 1";
-            let query = sqlx::query(sql).bind(new.user_id).bind(new.now_ms);
+            let sql = "UPDATE relay_users SET last_login_at = $2, password_hash = $4 \
+                       WHERE id = $1 AND is_active = 1 AND password_hash = $3";
+            let query = sqlx::query(sql)
+                .bind(new.user_id)
+                .bind(new.now_ms)
+                .bind(new.password_hash)
+                .bind(new.better_hash.unwrap_or(new.password_hash));
             if query.execute(&mut *work).await?.rows_affected() == 0 {
                 return Ok(false);
-            }
-            if let Some((old, better)) = new.rehashed {
-                let sql = "UPDATE relay_users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
-                let query = sqlx::query(sql).bind(new.user_id).bind(old).bind(better);
-                query.execute(&mut *work).await?;
             }
             let sql = "INSERT INTO relay_logins (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
             sqlx::query(sql)

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{Any, AnyConnection, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -235,6 +235,39 @@ impl Store {
             );
         }
     }
+}
+
+/// Whether a database can be had, without changing anything in it.
+pub async fn reach(url: &DatabaseUrl) -> Result<()> {
+    sqlx::any::install_default_drivers();
+    let connection = match url {
+        DatabaseUrl::Sqlite(None) => return Ok(()),
+        DatabaseUrl::Sqlite(Some(path)) if !path.exists() => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            anyhow::ensure!(folder.is_dir(), "there is no folder {}", folder.display());
+            return Ok(());
+        }
+        DatabaseUrl::Sqlite(Some(path)) => AnyConnection::connect(&read_only(path)?).await,
+        DatabaseUrl::Postgres { url, .. } => {
+            let connecting = AnyConnection::connect(url.expose_secret());
+            tokio::time::timeout(PATIENCE, connecting)
+                .await
+                .context("it does not answer")?
+        }
+    };
+    let mut connection = connection?;
+    connection.execute("SELECT 1").await?;
+    connection.close().await.context("closing it")
+}
+
+/// A URL by which nothing in the file is changed.
+fn read_only(path: &Path) -> Result<String> {
+    let mut url = url::Url::parse("sqlite:///?mode=ro")?;
+    url.set_path(&std::path::absolute(path)?.to_string_lossy());
+    Ok(String::from(url))
 }
 
 /// What a pool's connections are for.

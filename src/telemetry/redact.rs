@@ -7,10 +7,12 @@ use std::borrow::Cow;
 const MASK: &str = "[redacted]";
 
 /// What a secret starts with, and how many characters of it must follow to make it one.
-const MARKERS: [(&str, usize); 11] = [
+const MARKERS: [(&str, usize); 13] = [
     ("sk-", 8),
     ("rk_", 8),
     ("ek_", 8),
+    ("rt_", 8),
+    ("invite_", 8),
     ("eyJ", 16),
     ("Bearer ", 4),
     ("bearer ", 4),
@@ -74,7 +76,7 @@ fn marked_secret(bytes: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
 /// Words such as `sk-learn-compatible` are not keys: a key holds a digit.
 fn is_plausible(marker: &str, token: &[u8], starts_word: bool) -> bool {
     match marker {
-        "sk-" | "rk_" | "ek_" => {
+        "sk-" | "rk_" | "ek_" | "rt_" | "invite_" => {
             let symbols = token.iter().filter(|byte| !byte.is_ascii_alphanumeric());
             let has_body = token.len() - symbols.count() >= 8;
             has_body && token.iter().any(u8::is_ascii_digit) && (starts_word || token.len() >= 20)

@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::headers;
 use super::pool::Lease;
 use super::upload::Upload;
-use crate::wire::{Decoder, HeadError, Link, Pace, Piece, ResponseHead, parse_response};
+use crate::wire::{Decoder, HeadError, HeadScan, Link, Pace, Piece, ResponseHead, parse_response};
 
 /// An answer whose body has yet to come: status and headers as far as the client may see them.
 pub type Reply = Response<ReplyBody>;
@@ -50,20 +50,20 @@ impl Exchange {
 
     /// Sends, and waits for the head of the answer.
     pub(super) async fn head(&mut self, method: &Method) -> Result<ResponseHead, Fault> {
-        let mut scanned = 0;
-        poll_fn(|cx| self.poll_head(cx, method, &mut scanned)).await
+        let mut scan = HeadScan::default();
+        poll_fn(|cx| self.poll_head(cx, method, &mut scan)).await
     }
 
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
-        scanned: &mut usize,
+        scan: &mut HeadScan,
     ) -> Poll<Result<ResponseHead, Fault>> {
         self.upload.poll(cx, self.lease.link())?;
         loop {
             let link = self.lease.link();
-            match parse_response(&mut link.input, scanned, method) {
+            match parse_response(&mut link.input, scan, method) {
                 // 100, 102 and 103 are between neighbours.
                 Ok(Some(head)) if head.status.is_informational() => {
                     if head.status == StatusCode::SWITCHING_PROTOCOLS {

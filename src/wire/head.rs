@@ -1,6 +1,6 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
@@ -57,14 +57,22 @@ pub struct ResponseHead {
     pub keep_alive: bool,
 }
 
-/// Takes a request head off the buffer. `scanned` is where the last call stopped looking; it starts
-/// at 0 for each head. `None`: more bytes are needed.
+/// What is known of a head that is not there whole yet. Each head begins with a new one.
+#[derive(Debug, Default)]
+pub struct HeadScan {
+    /// Bytes of the buffer in which no head ends.
+    searched: usize,
+    /// Empty lines taken off before the head.
+    empty_lines: usize,
+}
+
+/// Takes a request head off the buffer. `None`: more bytes are needed.
 pub fn parse_request(
     buffer: &mut BytesMut,
-    scanned: &mut usize,
+    scan: &mut HeadScan,
 ) -> Result<Option<RequestHead>, HeadError> {
-    skip_empty_lines(buffer, scanned)?;
-    let Some(bytes) = take_head(buffer, scanned)? else {
+    skip_empty_lines(buffer, scan)?;
+    let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -102,10 +110,10 @@ pub fn parse_request(
 /// Takes the head of an answer to `method` off the buffer; otherwise as [`parse_request`].
 pub fn parse_response(
     buffer: &mut BytesMut,
-    scanned: &mut usize,
+    scan: &mut HeadScan,
     method: &Method,
 ) -> Result<Option<ResponseHead>, HeadError> {
-    let Some(bytes) = take_head(buffer, scanned)? else {
+    let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -136,38 +144,37 @@ pub fn parse_response(
 }
 
 /// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
-fn take_head(buffer: &mut BytesMut, scanned: &mut usize) -> Result<Option<Bytes>, HeadError> {
-    while let Some(found) = memchr::memchr(b'\n', &buffer[*scanned..]) {
-        let at = *scanned + found;
+fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes>, HeadError> {
+    while let Some(found) = memchr::memchr(b'\n', &buffer[*searched..]) {
+        let at = *searched + found;
         if at == 0 || buffer[at - 1] != b'\r' {
             return Err(HeadError::Malformed(
                 "A line ends without a carriage return.",
             ));
         }
         let is_empty_line = at == 1 || (at >= 3 && buffer[at - 2] == b'\n');
-        *scanned = at + 1;
+        *searched = at + 1;
         if is_empty_line {
             if at >= MAX_HEAD {
                 return Err(HeadError::TooLarge);
             }
-            *scanned = 0;
+            *searched = 0;
             return Ok(Some(buffer.split_to(at + 1).freeze()));
         }
     }
-    *scanned = buffer.len();
+    *searched = buffer.len();
     if buffer.len() >= MAX_HEAD {
         return Err(HeadError::TooLarge);
     }
     Ok(None)
 }
 
-fn skip_empty_lines(buffer: &mut BytesMut, scanned: &mut usize) -> Result<(), HeadError> {
-    let mut skipped = 0;
-    while *scanned <= 2 && buffer.starts_with(b"\r\n") {
-        let _ = buffer.split_to(2);
-        *scanned = 0;
-        skipped += 1;
-        if skipped > MAX_EMPTY_LINES {
+fn skip_empty_lines(buffer: &mut BytesMut, scan: &mut HeadScan) -> Result<(), HeadError> {
+    while scan.searched <= 2 && buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+        scan.searched = 0;
+        scan.empty_lines += 1;
+        if scan.empty_lines > MAX_EMPTY_LINES {
             return Err(HeadError::Malformed("The request begins with empty lines."));
         }
     }

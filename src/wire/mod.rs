@@ -14,7 +14,7 @@ mod whole;
 pub use body::{BodyError, ClientBody, Inbound};
 pub use framing::{Decoder, Framing, Piece};
 pub use head::{
-    HeadError, RequestHead, ResponseHead, parse_request, parse_response, write_request,
+    HeadError, HeadScan, RequestHead, ResponseHead, parse_request, parse_response, write_request,
     write_response,
 };
 pub use link::{Io, Link};

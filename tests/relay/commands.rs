@@ -59,6 +59,8 @@ async fn help_names_every_command_and_version_the_version() {
         "check",
         "healthcheck",
         "config",
+        "user",
+        "invite",
         "docs/configuration.md",
     ] {
         assert!(help.contains(name), "{name}: {help}");
@@ -235,6 +237,21 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
         "{}",
         text(&output.stdout)
     );
+    let account: Vec<&str> = said
+        .lines()
+        .skip_while(|line| !line.trim().starts_with("TOKEN="))
+        .take(2)
+        .collect();
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", &account.join("\n")])
+        .output()
+        .await
+        .expect("curl");
+    assert!(
+        text(&output.stdout).contains("You said: Hello"),
+        "{account:?}: {}",
+        text(&output.stdout)
+    );
     let pid = demo.id().expect("running").to_string();
     assert!(
         std::process::Command::new("kill")
@@ -245,6 +262,44 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
     );
     let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
     assert_eq!(ended.expect("it ends").expect("a status").code(), Some(0));
+}
+
+#[tokio::test]
+async fn check_looks_at_the_database_of_accounts_and_changes_nothing_in_it() {
+    let base_url = one_answer("200 OK", r#"{"data":[]}"#).await;
+    let folder = std::env::temp_dir().join(format!("openai-relay-check-{}", uuid::Uuid::new_v4()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("app.db");
+    for (url, code, says) in [
+        (format!("sqlite:///{}", file.display()), 0, "reached"),
+        (
+            "sqlite:////nonexistent/app.db".to_owned(),
+            1,
+            "there is no folder",
+        ),
+        (
+            "postgres://u:planted@127.0.0.1:1/d".to_owned(),
+            1,
+            "not usable",
+        ),
+    ] {
+        let variables = [
+            ("OPENAI_BASE_URL", base_url.as_str()),
+            ("OPENAI_API_KEY", SERVER_KEY),
+            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+            ("DATABASE_URL", url.as_str()),
+        ];
+        let output = run(&["check"], &variables).await;
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains(says) && said.contains("registering as a user: anyone"),
+            "{said}"
+        );
+        assert!(!said.contains("planted"), "{said}");
+    }
+    assert!(!file.exists());
+    std::fs::remove_dir_all(&folder).expect("it is there");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 // A run may stop at once, and its tasks end with it.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
+mod accounts;
 mod dns;
 mod leaks;
 mod legit;
@@ -33,7 +34,9 @@ impl Row {
     }
 }
 
-const ROWS: [&str; 8] = ["P01", "P02", "P03", "P16", "P33", "P36", "P42", "P43"];
+const ROWS: [&str; 12] = [
+    "P01", "P02", "P03", "P16", "P23", "P24", "P33", "P36", "P38", "P42", "P43", "P46",
+];
 
 async fn run(row: &str, time: Option<Duration>) -> Row {
     match row {
@@ -41,9 +44,13 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P02" => slow::bodies().await,
         "P03" => slow::readers().await,
         "P16" => memory::beyond_the_budget().await,
+        "P23" => accounts::nobody_is_found_by_time().await,
+        "P24" => accounts::guesses().await,
+        "P38" => accounts::killed().await,
+        "P46" => accounts::a_hundred_thousand().await,
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
         "P36" => stop::gracefully().await,
-        "P43" => sockets::exact_and_idle().await,
+        "P43" => sockets::exact_and_idle(time.unwrap_or(Duration::from_secs(300))).await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,
         _ => Row::new(false, "there is no such row".to_owned()),
     }

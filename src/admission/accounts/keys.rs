@@ -74,7 +74,14 @@ pub(super) fn new_password() -> String {
 
 /// What is kept of a secret that is random itself and so needs no slow hash.
 pub(super) fn hash(secret: &str) -> String {
-    hex(digest(&SHA256, secret.as_bytes()).as_ref())
+    hex(&sha256(secret))
+}
+
+/// SHA-256.
+pub(super) fn sha256(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes
 }
 
 /// Random bytes from the operating system's seed.

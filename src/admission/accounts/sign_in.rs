@@ -39,6 +39,22 @@ impl Accounts {
         password: &str,
         client: IpAddr,
     ) -> Result<Tokens, Refusal> {
+        // The hash may change while it is compared: by a login beside this one, which replaces an
+        // old one, or by a new password.
+        for _ in 0..2 {
+            if let Some(tokens) = self.try_log_in(username, password, client).await? {
+                return Ok(tokens);
+            }
+        }
+        Err(bad_login())
+    }
+
+    async fn try_log_in(
+        &self,
+        username: &str,
+        password: &str,
+        client: IpAddr,
+    ) -> Result<Option<Tokens>, Refusal> {
         let address = self.blind_address(client);
         let found = self.directory.store.credentials(username, &address).await;
         let found = found.map_err(failed)?;
@@ -67,10 +83,12 @@ impl Accounts {
         }
         self.throttle.succeeded(attempt);
         self.throttle.forget(&pair);
-        let better = better.as_deref().map(|better| (stored, better));
-        let tokens = self.begin_login(&found.user, &address, better).await?;
+        let begun = self.begin_login(&found.user, &address, stored, better.as_deref());
+        let Some(tokens) = begun.await? else {
+            return Ok(None);
+        };
         tracing::info!(user = found.user.id, %client, "a user logged in");
-        Ok(tokens)
+        Ok(Some(tokens))
     }
 
     /// Whether it is the user's own password, as asked before what must not be done by whoever
@@ -125,12 +143,14 @@ impl Accounts {
         })
     }
 
+    /// `None` where the user has another hash by now.
     async fn begin_login(
         &self,
         user: &User,
         address_hash: &str,
-        rehashed: Option<(&str, &str)>,
-    ) -> Result<Tokens, Refusal> {
+        password_hash: &str,
+        better_hash: Option<&str>,
+    ) -> Result<Option<Tokens>, Refusal> {
         let (login_id, refresh) = (Uuid::new_v4().to_string(), new_refresh_token());
         let now_ms = now_ms();
         let expires_at_ms = now_ms + millis(LOGIN_LIFE);
@@ -140,13 +160,12 @@ impl Accounts {
             refresh_hash: &hash(&refresh),
             expires_at_ms,
             address_hash,
-            rehashed,
+            password_hash,
+            better_hash,
             now_ms,
         };
-        if !self.directory.store.add_login(&new).await.map_err(failed)? {
-            return Err(bad_login());
-        }
-        Ok(self.tokens(&user.id, &login_id, expires_at_ms, refresh))
+        let begun = self.directory.store.add_login(&new).await.map_err(failed)?;
+        Ok(begun.then(|| self.tokens(&user.id, &login_id, expires_at_ms, refresh)))
     }
 
     /// A new pair for a refresh token, which is used up by that.

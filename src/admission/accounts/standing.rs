@@ -77,8 +77,8 @@ pub(super) struct Standings {
     slots: Mutex<Slots>,
 }
 
-/// By the login's id and the user's: a token names both.
-type Slots = HashMap<(String, String), Arc<Slot>>;
+/// By the login's id.
+type Slots = HashMap<String, Arc<Slot>>;
 
 impl Standings {
     pub(super) fn new(store: Arc<Store>) -> Standings {
@@ -96,6 +96,10 @@ impl Standings {
     ) -> Result<Option<Standing>, Fault> {
         loop {
             let slot = self.slot(user_id, login_id);
+            // A login has one user: a token that names another was not made here.
+            if slot.user_id != user_id {
+                return Ok(None);
+            }
             let known = match slot.known(FRESH) {
                 Some(known) => known,
                 None => self.ask(&slot, FRESH).await?,
@@ -170,18 +174,18 @@ impl Standings {
 
     fn slot(&self, user_id: &str, login_id: &str) -> Arc<Slot> {
         let mut slots = self.lock();
-        let slot = slots
-            .entry((login_id.to_owned(), user_id.to_owned()))
-            .or_insert_with(|| {
-                Arc::new(Slot {
-                    user_id: user_id.to_owned(),
-                    login_id: login_id.to_owned(),
-                    known: Mutex::default(),
-                    asking: tokio::sync::Mutex::default(),
-                    revoked: CancellationToken::new(),
-                })
-            });
-        Arc::clone(slot)
+        if let Some(slot) = slots.get(login_id) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::new(Slot {
+            user_id: user_id.to_owned(),
+            login_id: login_id.to_owned(),
+            known: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            revoked: CancellationToken::new(),
+        });
+        slots.insert(login_id.to_owned(), Arc::clone(&slot));
+        slot
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots> {

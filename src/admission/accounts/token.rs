@@ -1,10 +1,14 @@
 //! Access tokens: HS256, by one key that nothing else uses; every claim is required.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::keys::sha256;
 
 /// Who makes and who takes access tokens.
 const ISSUER: &str = "openai-relay";
@@ -33,8 +37,38 @@ pub(super) struct Claims {
     pub(super) exp: u64,
 }
 
+/// Tokens that were found good, so that a client that sends one again and again is not verified
+/// again and again. The older half is forgotten when the younger is full.
+#[derive(Default)]
+struct Seen {
+    young: HashMap<[u8; 32], Arc<Claims>>,
+    old: HashMap<[u8; 32], Arc<Claims>>,
+}
+
+/// How many tokens each half remembers.
+const HALF: usize = 8192;
+
+impl Seen {
+    fn get(&mut self, digest: &[u8; 32]) -> Option<Arc<Claims>> {
+        if let Some(claims) = self.young.get(digest) {
+            return Some(Arc::clone(claims));
+        }
+        let claims = self.old.remove(digest)?;
+        self.put(*digest, Arc::clone(&claims));
+        Some(claims)
+    }
+
+    fn put(&mut self, digest: [u8; 32], claims: Arc<Claims>) {
+        if self.young.len() >= HALF {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(digest, claims);
+    }
+}
+
 /// Makes and reads access tokens.
 pub(super) struct AccessTokens {
+    seen: Mutex<Seen>,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
@@ -57,6 +91,7 @@ impl AccessTokens {
             decoding: DecodingKey::from_secret(key),
             validation,
             life,
+            seen: Mutex::default(),
             head: String::new(),
         };
         let (sample, _) = tokens.make("", "", 0, u64::MAX);
@@ -102,10 +137,22 @@ impl AccessTokens {
     }
 
     /// What a token says, if it is one of ours and good now, in seconds since the epoch.
-    pub(super) fn read(&self, token: &str, now: u64) -> Option<Claims> {
+    pub(super) fn read(&self, token: &str, now: u64) -> Option<Arc<Claims>> {
         if token.len() > LONGEST || !self.is_ours(token) {
             return None;
         }
+        let digest = sha256(token);
+        let seen = self.seen().get(&digest);
+        if let Some(claims) = seen {
+            let is_over = claims.exp.saturating_add(LEEWAY.as_secs()) < now;
+            return (!is_over).then_some(claims);
+        }
+        let claims = Arc::new(self.verify(token, now)?);
+        self.seen().put(digest, Arc::clone(&claims));
+        Some(claims)
+    }
+
+    fn verify(&self, token: &str, now: u64) -> Option<Claims> {
         let claims = decode::<Claims>(token, &self.decoding, &self.validation)
             .ok()?
             .claims;
@@ -116,6 +163,10 @@ impl AccessTokens {
             // Nobody can make one that outlives what the operator allows.
             && claims.exp.saturating_sub(claims.iat) <= self.life.as_secs();
         is_sound.then_some(claims)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +197,30 @@ mod tests {
         );
         let (_, life) = tokens().make("user", "login", now(), now() + 10);
         assert_eq!(life, 10, "it ends with its login");
+    }
+
+    #[test]
+    fn a_token_that_was_good_once_is_not_good_for_ever() {
+        let tokens = tokens();
+        let (token, _) = tokens.make("user", "login", now(), now() + 10_000);
+        assert!(tokens.read(&token, now()).is_some());
+        assert!(tokens.read(&token, now() + 3600 + 30).is_some());
+        assert!(tokens.read(&token, now() + 3600 + 31).is_none());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_keeps_what_is_used() {
+        let mut seen = Seen::default();
+        let (token, _) = tokens().make("user", "login", now(), now() + 10_000);
+        let claims = tokens().read(&token, now()).expect("a good token");
+        let key = |number: u32| sha256(&number.to_string());
+        seen.put(key(0), Arc::clone(&claims));
+        for number in 1..100_000 {
+            seen.put(key(number), Arc::clone(&claims));
+            assert!(seen.get(&key(0)).is_some());
+        }
+        assert!(seen.young.len() + seen.old.len() <= 2 * HALF);
+        assert!(seen.get(&key(1)).is_none());
     }
 
     fn good() -> Value {

@@ -23,7 +23,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use models::{Aliases, RETIRED_MODELS};
+pub(crate) use models::{Aliases, RETIRED_MODELS, without_model};
 
 use json::Object;
 use memory::Memory;

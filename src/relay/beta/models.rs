@@ -28,3 +28,28 @@ impl Aliases {
         pairs.find(|(old, _)| old == model).map(|(_, new)| &**new)
     }
 }
+
+/// The query of a transcription as GA takes it. The beta's SDKs cannot open a session without a
+/// model, which in a transcription belongs into the session.
+pub(crate) fn without_model(query: &[u8]) -> Vec<u8> {
+    let pairs = query.split(|byte| *byte == b'&');
+    let kept: Vec<&[u8]> = pairs.filter(|pair| !pair.starts_with(b"model=")).collect();
+    kept.join(&b'&')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcription_loses_its_model_and_nothing_else() {
+        for (sent, kept) in [
+            ("model=&intent=transcription", "intent=transcription"),
+            ("intent=transcription&model=a%20b", "intent=transcription"),
+            ("a=1&model=m&intent=x&&models=2", "a=1&intent=x&&models=2"),
+            ("intent=transcription", "intent=transcription"),
+        ] {
+            assert_eq!(without_model(sent.as_bytes()), kept.as_bytes());
+        }
+    }
+}

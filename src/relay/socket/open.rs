@@ -22,7 +22,7 @@ use super::watchdog::Patience;
 use crate::admission::Permit;
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
-use crate::relay::beta::{Kind, Translator};
+use crate::relay::beta::{self, Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
 use crate::relay::{Relay, X_RELAY_MODEL};
@@ -120,7 +120,7 @@ impl Relay {
     ) -> Result<Opened, Refusal> {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
-        let wanted = self.wanted(target);
+        let wanted = self.wanted(target, client);
         if client.is_beta() && wanted.is_realtime && self.rules.beta == Beta::Refuse {
             return Err(exchange.refused(Refusal::new(
                 Reason::BetaDisabled,
@@ -137,7 +137,11 @@ impl Relay {
             key,
             protocol: client.speaks_realtime().then_some(handshake::REALTIME),
         };
-        match self.upstream.open(request).await {
+        let mut revocation = exchange.revocation();
+        let Some(opened) = revocation.unless(self.upstream.open(request)).await else {
+            return Err(exchange.revoked());
+        };
+        match opened {
             Ok(SocketAnswer::Switched(link, headers)) => {
                 let mut response = client.switch(());
                 response.headers_mut().extend(headers);
@@ -177,8 +181,8 @@ impl Relay {
         if let Some(model) = wanted.replaced {
             response.headers_mut().insert(X_RELAY_MODEL, model);
         }
-        let translates = client.is_beta() && wanted.is_realtime && rules.beta == Beta::Translate;
-        let beta = translates.then(|| Translator::new(wanted.kind, self.aliases.clone()));
+        let translated = wanted.translated;
+        let beta = translated.then(|| Translator::new(wanted.kind, self.aliases.clone()));
         let is_seen = beta.is_some() || deflates;
         let patience = match wanted.is_conversation {
             true => &rules.conversation,
@@ -196,8 +200,8 @@ impl Relay {
     }
 
     /// What goes upstream for the client's target.
-    fn wanted(&self, target: &Target) -> Wanted {
-        let (query, model) = (target.query(), target.parameter("model"));
+    fn wanted(&self, target: &Target, client: &Handshake) -> Wanted {
+        let model = target.parameter("model");
         if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
                 target: target.as_bytes().to_vec(),
@@ -206,18 +210,26 @@ impl Relay {
                 kind: Kind::Realtime,
                 is_conversation: false,
                 is_realtime: false,
+                translated: false,
             };
         }
+        let translated = client.is_beta() && self.rules.beta == Beta::Translate;
         let intent = target.parameter("intent");
+        let kind = Kind::of_intent(intent);
+        let query = match (translated, kind) {
+            (true, Kind::Transcription) => &beta::without_model(target.query()),
+            _ => target.query(),
+        };
         let is_conversation = intent.is_none() && target.parameter("call_id").is_none();
         let (renewed, replaced) = self.renew(query);
         let mut wanted = Wanted {
             target: REALTIME_PATH.as_bytes().to_vec(),
             model: replaced.or(model).map(shorten),
             replaced: replaced.and_then(|model| HeaderValue::from_str(model).ok()),
-            kind: Kind::of_intent(intent),
+            kind,
             is_conversation,
             is_realtime: true,
+            translated,
         };
         if !query.is_empty() {
             wanted.target.push(b'?');
@@ -246,6 +258,8 @@ struct Wanted {
     /// Whether the session is one of a model's, which ends when nobody says anything.
     is_conversation: bool,
     is_realtime: bool,
+    /// Whether the client speaks the beta and the upstream is to hear GA.
+    translated: bool,
 }
 
 /// A model's name as far as it can be logged.

@@ -1,7 +1,7 @@
 //! An access token is a relay credential, wherever a credential goes, until it is withdrawn; and
 //! then what runs by it ends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -166,13 +166,13 @@ on_both! {
         let others = Stream::start(&people.relay, &bystander, ENDLESS).await;
         let line = tokens.bearer();
         let target = "/v1/realtime?model=gpt-realtime-2.1-mini";
-        let mut socket = Socket::open(people.relay.address(), target, &[&line]).await.ok().expect("a socket");
+        let opened = Socket::open(people.relay.address(), target, &[&line]).await;
+        let mut socket = opened.unwrap_or_else(|answer| panic!("{}", answer.text()));
         let change = json!({ "is_active": false });
         let path = "/api/v1/admin/users/alice";
         let answer = people.call("PATCH", path, Some(&admin.access), Some(&change)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(answer.json()["is_active"], false);
-        let told = Instant::now();
         let rest = stream.end().await;
         assert!(!rest.ends_with("0\r\n\r\n"), "a cut stream looks cut");
         let (code, _) = loop {
@@ -182,7 +182,6 @@ on_both! {
             }
         };
         assert_eq!(code, 3000);
-        let took = told.elapsed();
         assert!(!people.opens(&tokens).await);
         assert_eq!(people.try_log_in("alice", PASSWORD).await.status, 401);
         let refresh = json!({ "refresh_token": tokens.refresh });
@@ -196,8 +195,6 @@ on_both! {
         people.call("PATCH", path, Some(&admin.access), Some(&change)).await;
         assert!(!people.opens(&tokens).await, "its old logins stay ended");
         people.log_in("alice").await;
-        // Measured, and bounded by the promise only in words: a busy machine is no broken one.
-        println!("out after {took:?}");
     }
 }
 
@@ -274,12 +271,10 @@ on_both! {
         let tokens = people.join("alice").await;
         let other = people.replica(&[]).await;
         let stream = Stream::start(&other, &tokens, ENDLESS).await;
-        let start = Instant::now();
         let disabled = people.database.json(&["user", "disable", "alice", "--json"], "").await;
         assert_eq!(disabled["is_active"], false);
         let ended = tokio::time::timeout(Duration::from_secs(90), stream.end()).await;
         assert!(ended.is_ok(), "it still runs");
-        println!("out on another relay after {:?}", start.elapsed());
         let lines = [tokens.bearer()];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         assert_eq!(get(other.address(), "/v1/models", &lines).await.status, 401);

@@ -17,7 +17,7 @@ fn now() -> u64 {
         .as_secs()
 }
 
-/// The key that access tokens are signed with, as ARCHITECTURE.md derives it.
+/// The key that access tokens are signed with, as `admission::accounts::keys` derives it.
 fn right_key() -> Vec<u8> {
     let secret = Key::new(HMAC_SHA256, SECRET_KEY.as_bytes());
     sign(&secret, b"openai-relay access token 1")

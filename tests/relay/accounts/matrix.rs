@@ -12,73 +12,74 @@ const OWN_KEY: &str = "sk-proj-a-clients-own-0123456789";
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Open {
+enum For {
     /// Everybody.
-    ToAll,
+    All,
     /// Who is logged in.
-    ToUsers,
+    Users,
     /// Admins who are logged in.
-    ToAdmins,
+    Admins,
     /// RELAY_TOKEN and admins.
-    ToOperators,
+    Operators,
     /// Whoever the server's key is lent to, and who brings a key.
-    ToCallers,
+    Callers,
     /// The same, and who brings an ephemeral credential.
-    ToRealtime,
+    Realtime,
     /// The same, but for accounts, which would take a credential away.
-    ToMint,
+    Mint,
 }
 
 /// The relay's own routes.
-const OWN: [(&str, &str, Open); 28] = [
-    ("GET", "/", Open::ToAll),
-    ("GET", "/docs", Open::ToAll),
-    ("GET", "/docs/docs.js", Open::ToAll),
-    ("GET", "/docs/docs.css", Open::ToAll),
-    ("GET", "/openapi.json", Open::ToAll),
-    ("GET", "/health", Open::ToAll),
-    ("GET", "/ready", Open::ToAll),
-    ("GET", "/stats", Open::ToAll),
-    ("GET", "/api/v1/health", Open::ToAll),
-    ("GET", "/api/v1/health/detailed", Open::ToOperators),
-    ("POST", "/api/v1/auth/register", Open::ToAll),
-    ("POST", "/api/v1/auth/login", Open::ToAll),
-    ("POST", "/api/v1/auth/refresh", Open::ToUsers),
-    ("POST", "/api/v1/auth/logout", Open::ToUsers),
-    ("GET", "/api/v1/auth/me", Open::ToUsers),
-    ("DELETE", "/api/v1/auth/me", Open::ToUsers),
-    ("POST", "/api/v1/auth/password", Open::ToUsers),
-    ("POST", "/api/v1/chat/completions", Open::ToUsers),
-    ("POST", "/api/v1/chat/completions/stream", Open::ToUsers),
-    ("GET", "/api/v1/chat/models", Open::ToUsers),
-    ("GET", "/api/v1/admin/users", Open::ToAdmins),
-    ("POST", "/api/v1/admin/users", Open::ToAdmins),
-    ("GET", "/api/v1/admin/users/{id}", Open::ToAdmins),
-    ("PATCH", "/api/v1/admin/users/{id}", Open::ToAdmins),
-    ("DELETE", "/api/v1/admin/users/{id}", Open::ToAdmins),
-    ("POST", "/api/v1/admin/users/{id}/password", Open::ToAdmins),
-    ("POST", "/offer", Open::ToRealtime),
-    ("POST", "/v1/realtime/client_secrets", Open::ToMint),
+const OWN: [(&str, &str, For); 29] = [
+    ("GET", "/", For::All),
+    ("GET", "/docs", For::All),
+    ("GET", "/docs/docs.js", For::All),
+    ("GET", "/docs/docs.css", For::All),
+    ("GET", "/docs/icon.svg", For::All),
+    ("GET", "/openapi.json", For::All),
+    ("GET", "/health", For::All),
+    ("GET", "/ready", For::All),
+    ("GET", "/stats", For::All),
+    ("GET", "/api/v1/health", For::All),
+    ("GET", "/api/v1/health/detailed", For::Operators),
+    ("POST", "/api/v1/auth/register", For::All),
+    ("POST", "/api/v1/auth/login", For::All),
+    ("POST", "/api/v1/auth/refresh", For::Users),
+    ("POST", "/api/v1/auth/logout", For::Users),
+    ("GET", "/api/v1/auth/me", For::Users),
+    ("DELETE", "/api/v1/auth/me", For::Users),
+    ("POST", "/api/v1/auth/password", For::Users),
+    ("POST", "/api/v1/chat/completions", For::Users),
+    ("POST", "/api/v1/chat/completions/stream", For::Users),
+    ("GET", "/api/v1/chat/models", For::Users),
+    ("GET", "/api/v1/admin/users", For::Admins),
+    ("POST", "/api/v1/admin/users", For::Admins),
+    ("GET", "/api/v1/admin/users/{id}", For::Admins),
+    ("PATCH", "/api/v1/admin/users/{id}", For::Admins),
+    ("DELETE", "/api/v1/admin/users/{id}", For::Admins),
+    ("POST", "/api/v1/admin/users/{id}/password", For::Admins),
+    ("POST", "/offer", For::Realtime),
+    ("POST", "/v1/realtime/client_secrets", For::Mint),
 ];
 
 /// What is relayed.
-const RELAYED: [(&str, &str, Open); 9] = [
-    ("GET", "/v1/models", Open::ToCallers),
-    ("POST", "/v1/chat/completions", Open::ToCallers),
-    ("POST", "/v1/responses", Open::ToCallers),
-    ("POST", "/v1/embeddings", Open::ToCallers),
-    ("GET", "/v1/files", Open::ToCallers),
-    ("DELETE", "/v1/what-comes-next", Open::ToCallers),
-    ("POST", "/v1/realtime/calls", Open::ToRealtime),
-    ("POST", "/v1/realtime/calls/rtc_x/hangup", Open::ToRealtime),
-    ("POST", "/v1/realtime/sessions", Open::ToMint),
+const RELAYED: [(&str, &str, For); 9] = [
+    ("GET", "/v1/models", For::Callers),
+    ("POST", "/v1/chat/completions", For::Callers),
+    ("POST", "/v1/responses", For::Callers),
+    ("POST", "/v1/embeddings", For::Callers),
+    ("GET", "/v1/files", For::Callers),
+    ("DELETE", "/v1/what-comes-next", For::Callers),
+    ("POST", "/v1/realtime/calls", For::Realtime),
+    ("POST", "/v1/realtime/calls/rtc_x/hangup", For::Realtime),
+    ("POST", "/v1/realtime/sessions", For::Mint),
 ];
 
-const SOCKETS: [(&str, Open); 4] = [
-    ("/", Open::ToRealtime),
-    ("/realtime", Open::ToRealtime),
-    ("/v1/realtime?model=gpt-realtime-2.1-mini", Open::ToRealtime),
-    ("/v1/responses", Open::ToCallers),
+const SOCKETS: [(&str, For); 4] = [
+    ("/", For::Realtime),
+    ("/realtime", For::Realtime),
+    ("/v1/realtime?model=gpt-realtime-2.1-mini", For::Realtime),
+    ("/v1/responses", For::Callers),
 ];
 
 /// Who calls.
@@ -119,20 +120,20 @@ enum Verdict {
 }
 
 /// The contract's rule.
-fn verdict(open: Open, who: Who) -> Verdict {
+fn verdict(open: For, who: Who) -> Verdict {
     let is_unknown = matches!(
         who,
         Who::Nobody | Who::Ended | Who::Refresher | Who::Unknown | Who::UnknownRelayKey
     );
     let may = match open {
-        Open::ToAll => return Verdict::Allowed,
+        For::All => return Verdict::Allowed,
         _ if is_unknown => return Verdict::Unauthorized,
-        Open::ToUsers => matches!(who, Who::User | Who::Admin),
-        Open::ToAdmins => who == Who::Admin,
-        Open::ToOperators => matches!(who, Who::RelayToken | Who::Admin),
-        Open::ToCallers => who != Who::Ephemeral,
-        Open::ToRealtime => true,
-        Open::ToMint => !matches!(who, Who::User | Who::Admin),
+        For::Users => matches!(who, Who::User | Who::Admin),
+        For::Admins => who == Who::Admin,
+        For::Operators => matches!(who, Who::RelayToken | Who::Admin),
+        For::Callers => who != Who::Ephemeral,
+        For::Realtime => true,
+        For::Mint => !matches!(who, Who::User | Who::Admin),
     };
     match may {
         true => Verdict::Allowed,
@@ -246,7 +247,7 @@ async fn every_route_is_open_to_whom_the_table_says_and_to_nobody_else() {
             }
             cases += 1;
             // Never in the query.
-            if let Some(token) = token.filter(|_| open != Open::ToAll) {
+            if let Some(token) = token.filter(|_| open != For::All) {
                 for name in ["token", "access_token", "api_key"] {
                     let path = format!("{path}?{name}={token}");
                     let answer = call(relay, method, &path, &[], body).await;
@@ -289,7 +290,7 @@ async fn offers_by_token(cast: &Cast) -> usize {
         };
         assert_eq!(
             found,
-            verdict(Open::ToRealtime, who),
+            verdict(For::Realtime, who),
             "{who:?}: {}",
             answer.text()
         );

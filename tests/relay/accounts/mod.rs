@@ -13,10 +13,11 @@ mod origin;
 mod outage;
 mod pages;
 mod refresh;
+mod rest;
 mod routes;
 
 use crate::support::people::on_both;
 use crate::support::{
     Answer, Database, Home, PASSWORD, People, Postgres, RELAY_TOKEN, Relay, SERVER_KEY, Tokens,
-    call, eventually, get, post, request, send, trust,
+    call, eventually, get, kills, post, request, send, trust,
 };

@@ -134,6 +134,24 @@ async fn old_users_log_in_on_postgres_too() {
 }
 
 on_both! {
+    async fn an_old_user_who_logs_in_four_times_at_once_gets_in_each_time(home: Home) {
+        let (hash, password) = fixtures()[0];
+        let database = old_database(home, &[("alice", hash)]).await;
+        let people = std::sync::Arc::new(People::start_on(database, &[]).await);
+        Tokens::of(&people.try_log_in("alice", password).await);
+        let sql = "UPDATE relay_users SET password_hash = (SELECT hashed_password FROM users)";
+        people.database.change(sql).await;
+        let logins: Vec<_> = (0..4).map(|_| {
+            let people = std::sync::Arc::clone(&people);
+            tokio::spawn(async move { people.try_log_in("alice", password).await.status })
+        }).collect();
+        for login in logins {
+            assert_eq!(login.await.expect("it ends"), 200);
+        }
+    }
+}
+
+on_both! {
     async fn old_users_keep_their_id_and_age_and_who_is_deleted_stays_so(home: Home) {
         let (hash, password) = fixtures()[0];
         let database = old_database(home, &[("alice", hash), ("bob", hash)]).await;

@@ -7,7 +7,7 @@ use crate::support::ws::{Frame, upgrade};
 use crate::support::{RELAY_TOKEN, authorization, pair_with, request, trust};
 
 /// The twelve shapes that secrets come in; the last ones look like nothing in particular.
-const SHAPES: [&str; 12] = [
+pub(super) const SHAPES: [&str; 12] = [
     "sk-aB3dE5fG7hJ9kL1mN3pQ5rS7",
     "sk-proj-aB3dE5fG7hJ9kL1mN3pQ",
     "sk-svcacct-aB3dE5fG7hJ9kL1m",

@@ -142,7 +142,12 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
             assert!(!holds(&received.body, SERVER_KEY), "{shown}");
         }
     }
+    let (sockets_up, opened) = sockets::fuzz(&upstream, &relay, 2000).await;
     // The dice reached what they were made for.
+    assert!(
+        sockets_up > 1000 && opened > 500,
+        "{sockets_up} sockets up, {opened} opened"
+    );
     assert!(went_up > 500, "{went_up} went up");
     for status in [
         "200", "302", "400", "401", "404", "405", "429", "500", "502",
@@ -165,7 +170,9 @@ async fn the_servers_key_goes_into_one_header_upstream_and_nowhere_else() {
     assert!(!log.contains(RELAY_TOKEN), "the token is in the log");
     trust::record(
         "P17",
-        &format!("10,000 fuzzed exchanges, {went_up} of them upstream: 0 hits but the one header"),
+        &format!(
+            "10,000 fuzzed exchanges, {went_up} of them upstream, and 2,000 sockets, {sockets_up} of them upstream: 0 hits but the one header"
+        ),
     );
 }
 

@@ -3,6 +3,7 @@
 
 mod clients;
 mod key;
+mod sockets;
 
 use crate::support::{Connection, Relay};
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::ws::Socket;
-use crate::support::{RELAY_TOKEN, Relay, authorization, pair, pair_with};
+use crate::support::{RELAY_TOKEN, Relay, authorization, eventually, pair, pair_with};
 
 const MARK: &str = "OpenAI-Beta: realtime=v1";
 
@@ -77,10 +77,10 @@ async fn a_marked_client_holds_a_conversation_in_the_betas_words() {
             "{texts:?}"
         );
     }
-    assert!(
-        relay.log_text().contains("temperature"),
-        "a field that GA does not take is noted"
-    );
+    eventually("a field that GA does not take is noted", || {
+        relay.log_text().contains("temperature")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -107,12 +107,10 @@ async fn a_retired_model_has_a_successor_which_the_answer_names() {
             format!("/v1/realtime?x=1&model={reached}&y=2")
         );
     }
+    let told = "a model is replaced";
+    eventually("both are told", || relay.log_text().contains("\"mine\"")).await;
     let log = relay.log_text();
-    assert_eq!(
-        log.matches("a model is replaced").count(),
-        2,
-        "once for each name"
-    );
+    assert_eq!(log.matches(told).count(), 2, "once for each name");
 }
 
 #[tokio::test]
@@ -162,4 +160,24 @@ async fn a_client_without_the_marker_is_not_translated() {
         .socket_until(0, |socket| socket.received.message_count() == 1)
         .await;
     assert_eq!(seen.received.texts(), [flat.to_string()]);
+}
+
+#[tokio::test]
+async fn a_transcription_opens_although_old_sdks_have_to_name_a_model() {
+    let (upstream, relay) = pair().await;
+    let key = authorization();
+    let query = "?model=gpt-4o-realtime-preview&intent=transcription&x=1";
+    let mut socket = open(&relay, &format!("/v1/realtime{query}"), &[&key, MARK]).await;
+    let created = socket.event().await;
+    assert_eq!(created["type"], "transcription_session.created");
+    assert_eq!(socket.answer.header("x-relay-model"), None);
+    // What speaks GA says itself what it wants.
+    open(&relay, &format!("/v1/realtime{query}"), &[&key]).await;
+    let targets: Vec<String> = upstream
+        .take_sockets()
+        .into_iter()
+        .map(|seen| seen.request.target)
+        .collect();
+    let renewed = "/v1/realtime?model=gpt-realtime-2.1-mini&intent=transcription&x=1";
+    assert_eq!(targets, ["/v1/realtime?intent=transcription&x=1", renewed]);
 }

@@ -12,6 +12,7 @@ mod origins;
 mod pages;
 mod refusals;
 mod tls;
+mod voice;
 
 use crate::support::ws::Socket;
 use crate::support::{Relay, authorization};

@@ -1,9 +1,10 @@
 //! What the black-box tests share: a relay process, a raw client, and what both leave behind.
 // Each crate of tests uses its part.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod dice;
 pub mod frames;
+pub mod kills;
 pub mod outage;
 pub mod people;
 pub mod postgres;
@@ -11,6 +12,7 @@ pub mod raw;
 pub mod redis;
 pub mod relay;
 pub mod trust;
+pub mod voice;
 pub mod wait;
 pub mod ws;
 

@@ -279,6 +279,7 @@ pub async fn call(
 }
 
 /// Makes two tests of one, which must hold on both databases.
+#[allow(unused_macros, reason = "for the tests alone")]
 macro_rules! on_both {
     ($(#[$attribute:meta])* async fn $name:ident($home:ident: Home) $body:block) => {
         mod $name {

@@ -57,8 +57,13 @@ impl Relay {
 
     /// Starts one whose `.env` holds this text.
     pub async fn start_with_env_file(text: &str, variables: &[(&str, &str)]) -> Relay {
+        Relay::start_with_file(".env", text, variables).await
+    }
+
+    /// Starts one in a folder with this file.
+    pub async fn start_with_file(name: &str, text: &str, variables: &[(&str, &str)]) -> Relay {
         let folder = folder();
-        std::fs::write(folder.join(".env"), text).expect("a .env");
+        std::fs::write(folder.join(name), text).expect("a file");
         Relay::start_in(folder, variables).await
     }
 

@@ -1,65 +1,24 @@
 // Pages of another origin, in headless Chromium, with fetch, the browser build of openai-node, and WebRTC.
 
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import { fileURLToPath } from "node:url";
 import { after, before, beforeEach, test } from "node:test";
 
-import { build } from "esbuild";
 import OpenAI from "openai";
-import { chromium } from "playwright-core";
 
+import { startBrowser } from "./chromium.mjs";
 import { ANSWER, RELAY_TOKEN, startPair } from "./support.mjs";
 
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-let pair, browser, pages, page, stranger;
-
-/** Serves the page and its script on an origin of its own. */
-async function servePages(script) {
-  const server = createServer((request, response) => {
-    const isScript = request.url === "/page.js";
-    response.setHeader("Content-Type", isScript ? "text/javascript" : "text/html");
-    response.end(isScript ? script : "<!doctype html><script src=/page.js></script>");
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}
-
-async function open(origin) {
-  const opened = await browser.newPage();
-  await opened.goto(origin);
-  return opened;
-}
+let pair, browser, page, stranger;
 
 before(async () => {
-  const bundle = await build({
-    entryPoints: [fileURLToPath(new URL("page.mjs", import.meta.url))],
-    bundle: true,
-    format: "iife",
-    platform: "browser",
-    write: false,
-  });
-  pages = await servePages(bundle.outputFiles[0].text);
-  const { port } = pages.address();
-  pair = await startPair({ ALLOWED_ORIGINS: `http://127.0.0.1:${port}` });
-  browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS });
-  page = await open(`http://127.0.0.1:${port}`);
-  // The same server under another name is another origin, and not on the list.
-  stranger = await open(`http://localhost:${port}`);
+  browser = await startBrowser("page.mjs");
+  pair = await startPair({ ALLOWED_ORIGINS: browser.origin });
+  page = await browser.open(browser.origin);
+  stranger = await browser.open(browser.otherOrigin);
 });
 beforeEach(() => pair.reset());
 after(async () => {
   await browser?.close();
-  pages?.close();
   pair?.stop();
 });
 

@@ -21,7 +21,7 @@ SOON = 20.0
 class Pair:
     """The two processes, and what they know."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, extra=None):
         self.log = []
         self.fake = subprocess.Popen(
             [BINARIES / "fake-openai", "--key", SERVER_KEY], stdout=subprocess.PIPE, text=True
@@ -34,6 +34,7 @@ class Pair:
             "OPENAI_API_KEY": SERVER_KEY,
             "OPENAI_BASE_URL": self.upstream,
             "RELAY_TOKEN": RELAY_TOKEN,
+            **(extra or {}),
         }
         self.relay = subprocess.Popen(
             [BINARIES / "openai-relay", "serve"],
@@ -51,7 +52,8 @@ class Pair:
             self.log.append(line)
             entry = json.loads(line)
             if entry.get("message") == "listening":
-                self.base_url = f"http://{entry['address']}/v1"
+                self.origin = f"http://{entry['address']}"
+                self.base_url = f"{self.origin}/v1"
                 listening.set()
 
     def ask(self, path):
@@ -62,6 +64,9 @@ class Pair:
 
     def received(self):
         return self.ask("received")
+
+    def sockets(self):
+        return self.ask("sockets")
 
     def reset(self):
         root = self.upstream.removesuffix("/v1")
