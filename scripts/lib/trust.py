@@ -39,13 +39,17 @@ def before():
 
 
 def measured():
-    """What this run left behind, by promise and command."""
+    """What this run left behind, by promise and command; a promise may have been measured in parts."""
+    found = {}
     for path in sorted((ROOT / "target" / "trust").glob("P*.json")):
         row = json.loads(path.read_text())
-        day = time.strftime("%Y-%m-%d", time.gmtime(path.stat().st_mtime))
+        parts = found.setdefault((row["promise"], row["command"]), [])
+        parts.append((cell(row["measured"]), path.stat().st_mtime))
+    for (promise, command), parts in found.items():
+        day = time.strftime("%Y-%m-%d", time.gmtime(max(when for _, when in parts)))
         machine = f"{os.cpu_count()} cores, {platform.machine()} {platform.system()}"
-        source = f"— {day}, {machine}, `{row['command']}`"
-        yield row["promise"], row["command"], f"{cell(row['measured'])} {source}"
+        source = f"— {day}, {machine}, `{command}`"
+        yield promise, command, f"{'; '.join(what for what, _ in parts)} {source}"
 
 
 def main():

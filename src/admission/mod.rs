@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use drain::{Departure, Drain};
-pub use limit::{Limiter, LimiterState, SharedState, Taken};
+pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
 pub use pressure::{Level, Pressure};
@@ -34,7 +34,6 @@ use accounts::Accounts;
 use crate::config::{Access, CallerKind, Environment, Family};
 use crate::error::{Kind, Refusal};
 use crate::telemetry::Counters;
-use limit::Asking;
 use permit::Held;
 use sessions::SessionSlot;
 
