@@ -39,17 +39,17 @@ def before():
 
 
 def measured():
-    """What this run left behind, by promise and command; a promise may have been measured in parts."""
-    found = {}
+    """What this run left behind, by promise and command; its parts in one."""
+    parts, days = {}, {}
     for path in sorted((ROOT / "target" / "trust").glob("P*.json")):
         row = json.loads(path.read_text())
-        parts = found.setdefault((row["promise"], row["command"]), [])
-        parts.append((cell(row["measured"]), path.stat().st_mtime))
-    for (promise, command), parts in found.items():
-        day = time.strftime("%Y-%m-%d", time.gmtime(max(when for _, when in parts)))
-        machine = f"{os.cpu_count()} cores, {platform.machine()} {platform.system()}"
-        source = f"— {day}, {machine}, `{command}`"
-        yield promise, command, f"{'; '.join(what for what, _ in parts)} {source}"
+        key = row["promise"], row["command"]
+        parts.setdefault(key, []).append(cell(row["measured"]))
+        days[key] = max(days.get(key, 0), path.stat().st_mtime)
+    machine = f"{os.cpu_count()} cores, {platform.machine()} {platform.system()}"
+    for (promise, command), values in parts.items():
+        day = time.strftime("%Y-%m-%d", time.gmtime(days[promise, command]))
+        yield promise, command, f"{'; '.join(values)} — {day}, {machine}, `{command}`"
 
 
 def main():
