@@ -7,9 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::Row;
 use crate::support::outage::{Outage, fails_over, redis_dies};
-use crate::support::{
-    Connection, RedisServer, Relay, authorization, get, pair_with, request, stream,
-};
+use crate::support::{Connection, RedisServer, Relay, authorization, get, pair_with, stream};
 
 const RATE: u32 = 300;
 const ADDED_MS: f64 = 25.0;
@@ -90,9 +88,12 @@ pub async fn a_million_addresses() -> Row {
             let mut connection = Connection::open(address).await;
             let mut admitted = 0;
             for number in (client..ADDRESSES).step_by(CLIENTS as usize) {
-                let line = format!("X-Forwarded-For: {}", Ipv4Addr::from(0x0b00_0000 + number));
-                let bytes = request("GET", "/v1/models", &[&authorization(), &line], b"");
-                connection.write(&bytes).await;
+                let from = Ipv4Addr::from(0x0b00_0000 + number);
+                let text = format!(
+                    "GET /v1/models HTTP/1.1\r\nHost: a\r\n{}\r\nX-Forwarded-For: {from}\r\n\r\n",
+                    authorization()
+                );
+                connection.write(text.as_bytes()).await;
                 let answer = connection.answer(false).await.expect("an answer");
                 admitted += u32::from(answer.status == 200);
             }
