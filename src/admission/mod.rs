@@ -23,7 +23,7 @@ pub use drain::{Departure, Drain};
 pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
-pub use pressure::{Level, Pressure};
+pub use pressure::{Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
 pub use sessions::Sessions;
