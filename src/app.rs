@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::accounts::Accounts;
-use crate::admission::{Drain, Gate, Pressure, Sessions, Terms};
+use crate::admission::{Drain, Gate, Limiter, Pressure, Sessions, Terms};
 use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
@@ -26,6 +26,7 @@ use crate::upstream::Upstream;
 pub struct App {
     server: Server,
     accounts: Option<Arc<Accounts>>,
+    limiter: Arc<Limiter>,
 }
 
 impl App {
@@ -50,11 +51,14 @@ impl App {
             environment: config.environment,
             has_server_key: upstream.has_server_key(),
         };
+        let limiter = Arc::new(Limiter::new(&config.limiting)?);
+        limiter.begin().await;
         let gate = Arc::new(Gate::new(
             terms,
             Arc::clone(&drain),
             Arc::clone(&pressure),
             Arc::clone(&sessions),
+            Arc::clone(&limiter),
             Arc::clone(&counters),
         ));
         let control = Control::new(
@@ -62,7 +66,7 @@ impl App {
             sessions,
             counters,
             Arc::clone(&gate),
-            services(&upstream, store),
+            services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
         let relay = Relay::new(
@@ -75,7 +79,11 @@ impl App {
         let proxies = config.server.trusted_proxies.clone();
         let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
         let server = Server::bind(&config.server, edge, drain, pressure)?;
-        Ok(App { server, accounts })
+        Ok(App {
+            server,
+            accounts,
+            limiter,
+        })
     }
 
     /// Where it listens.
@@ -95,6 +103,8 @@ impl App {
             let end = end.clone();
             beside.spawn(async move { accounts.watch(end).await });
         }
+        let (limiter, stopped) = (self.limiter, end.clone());
+        beside.spawn(async move { limiter.watch(stopped).await });
         self.server.run(stop).await;
         end.cancel();
         beside.close();
@@ -103,7 +113,12 @@ impl App {
 }
 
 /// What the detailed health looks at.
-fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service> {
+fn services(
+    upstream: &Arc<Upstream>,
+    store: Option<Arc<Store>>,
+    limiter: &Arc<Limiter>,
+    has_redis: bool,
+) -> Vec<Service> {
     let upstream = Arc::clone(upstream);
     let openai = Service::new("openai", move || {
         let upstream = Arc::clone(&upstream);
@@ -116,7 +131,16 @@ fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service>
         }),
         None => Service::off("database"),
     };
-    vec![openai, database]
+    let redis = if has_redis {
+        let limiter = Arc::clone(limiter);
+        Service::dispensable("redis", move || {
+            let limiter = Arc::clone(&limiter);
+            async move { limiter.probe().await }
+        })
+    } else {
+        Service::off("redis")
+    };
+    vec![openai, database, redis]
 }
 
 /// Where on the disk the relay keeps things.
