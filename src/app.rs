@@ -17,7 +17,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
 use crate::relay::{Patience, Relay, Rules};
-use crate::server::Server;
+use crate::server::{Monitoring, Server};
 use crate::store::Store;
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
@@ -25,6 +25,7 @@ use crate::upstream::Upstream;
 /// A relay that listens, ready to run.
 pub struct App {
     server: Server,
+    monitoring: Option<Monitoring>,
     accounts: Option<Arc<Accounts>>,
 }
 
@@ -35,7 +36,7 @@ impl App {
         let pressure = Arc::new(Pressure::default());
         let counters = Arc::new(Counters::new());
         let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let upstream = Arc::new(Upstream::new(&config.upstream, &counters)?);
         let (accounts, store) = match &config.accounts {
             Some(accounts) => {
                 let store = Arc::new(Store::open(&config.database).await?);
@@ -65,6 +66,10 @@ impl App {
             services(&upstream, store),
             folder(config),
         );
+        let monitoring = config.server.metrics_address;
+        let monitoring = monitoring
+            .map(|address| Monitoring::bind(address, control.clone().monitoring()))
+            .transpose()?;
         let relay = Relay::new(
             upstream,
             &config.realtime,
@@ -75,12 +80,22 @@ impl App {
         let proxies = config.server.trusted_proxies.clone();
         let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
         let server = Server::bind(&config.server, edge, drain, pressure)?;
-        Ok(App { server, accounts })
+        Ok(App {
+            server,
+            monitoring,
+            accounts,
+        })
     }
 
     /// Where it listens.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.server.local_addr()
+    }
+
+    /// Where it answers monitoring besides, if anywhere.
+    pub fn monitoring_addr(&self) -> Result<Option<SocketAddr>> {
+        let monitoring = self.monitoring.as_ref();
+        monitoring.map(Monitoring::local_addr).transpose()
     }
 
     /// The accounts, where there are any.
@@ -94,6 +109,9 @@ impl App {
         if let Some(accounts) = self.accounts {
             let end = end.clone();
             beside.spawn(async move { accounts.watch(end).await });
+        }
+        if let Some(monitoring) = self.monitoring {
+            beside.spawn(monitoring.run(end.clone()));
         }
         self.server.run(stop).await;
         end.cancel();

@@ -144,6 +144,11 @@ impl Gate {
         self.terms.accounts.as_ref()
     }
 
+    /// How close the process is to its memory budget.
+    pub fn pressure(&self) -> Level {
+        self.pressure.level()
+    }
+
     /// Whether the strict rules hold.
     pub fn is_production(&self) -> bool {
         self.terms.environment.is_production()
@@ -182,7 +187,7 @@ impl Gate {
 
     /// Counts and logs a request that gets no Permit.
     pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
-        self.counters.refused();
+        self.counters.refused(refusal.kind());
         permit::log_refusal(request, &refusal);
         refusal
     }

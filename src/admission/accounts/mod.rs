@@ -110,12 +110,17 @@ impl Accounts {
         Ok(user)
     }
 
+    /// Whether the database that they are kept in answered when it was last asked.
+    pub fn is_stored(&self) -> bool {
+        self.directory.store.condition() == Condition::Up
+    }
+
     /// Looks after standings and the database until told to stop.
     pub async fn watch(&self, stop: CancellationToken) {
         let work = async {
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
             loop {
-                let is_up = self.directory.store.condition() == Condition::Up;
+                let is_up = self.is_stored();
                 let pause = if is_up { SWEEP } else { PROBE };
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}

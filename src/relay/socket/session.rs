@@ -19,7 +19,7 @@ use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
-use crate::telemetry::Talk;
+use crate::telemetry::{Talk, Traffic};
 use crate::wire::Link;
 
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
@@ -127,8 +127,8 @@ struct Relaying<D: Direction> {
     /// When a close frame must have been answered.
     close_by: Option<Instant>,
     has_halted: bool,
-    /// Messages that are counted already.
-    counted: u64,
+    /// What is counted already.
+    counted: Traffic,
 }
 
 impl<D: Direction> Relaying<D> {
@@ -154,7 +154,7 @@ impl<D: Direction> Relaying<D> {
             deadline: None,
             close_by: None,
             has_halted: false,
-            counted: 0,
+            counted: Traffic::default(),
         }
     }
 
@@ -199,10 +199,17 @@ impl<D: Direction> Relaying<D> {
     }
 
     fn count(&mut self, exchange: &Exchange) {
-        let messages = self.up.counts().0 + self.down.counts().0;
-        if messages > self.counted {
-            exchange.relayed(messages - self.counted);
-            self.counted = messages;
+        let ((messages_up, bytes_up), (messages_down, bytes_down)) =
+            (self.up.counts(), self.down.counts());
+        let now = Traffic {
+            messages_up,
+            messages_down,
+            bytes_up,
+            bytes_down,
+        };
+        if now != self.counted {
+            exchange.relayed(&now.since(&self.counted));
+            self.counted = now;
         }
     }
 
