@@ -1,12 +1,10 @@
 """The image: a static binary and nothing else, that runs in an empty root that nobody can write to."""
 
 import json
-import os
 import pathlib
 import re
 import shutil
 import subprocess
-import time
 import urllib.request
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 import fronts
 from conftest import needs_root, run
 from fronts import ROOT, program
-from pair import RELAY_TOKEN, SERVER_KEY, eventually
+from pair import RELAY_TOKEN, SERVER_KEY
 
 IMAGE = ROOT / "target" / "image"
 FILES = IMAGE / "root"

@@ -1,14 +1,11 @@
 """systemd, logrotate, PM2 and the install script."""
 
 import os
-import pathlib
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
-import time
 import urllib.request
 
 import pytest
@@ -83,26 +80,24 @@ def test_rotation_moves_the_log_away_and_loses_no_line(fake, relays, tmp_path):
     config.write_text(rules)
     config.chmod(0o644)
 
-    def lines():
-        return sum(path.read_text().count("GET /v1/models 200") for path in logs.iterdir())
+    def asked(name):
+        log = logs / name
+        return log.read_text().count("GET /v1/models 200") if log.exists() else 0
 
-    for number in range(1, 4):
+    assert status(f"{origin}/v1/models", RELAY_TOKEN) == 200
+    eventually(lambda: asked("relay.log") == 1)
+    run(program("logrotate"), "--force", "--state", tmp_path / "state", config)
+    made = 1
+
+    def writes_anew():
+        nonlocal made
         assert status(f"{origin}/v1/models", RELAY_TOKEN) == 200
-        eventually(lambda: lines() == number)
-        if number < 3:
-            run(program("logrotate"), "--force", "--state", tmp_path / "state", config)
-            eventually(lambda: (logs / "relay.log").exists() or ask_once(origin))
-            if number == 2:
-                # The oldest is compressed by now; count what is not.
-                break
-    rotated = sorted(path.name for path in logs.iterdir())
-    assert any(name.startswith("relay.log.1") for name in rotated), rotated
+        made += 1
+        return asked("relay.log") > 0
 
-
-def ask_once(origin):
-    """The file is opened anew with the next line."""
-    status(f"{origin}/health")
-    return False
+    # The signal is heard within moments; what came before it is in the old file.
+    eventually(writes_anew)
+    eventually(lambda: asked("relay.log") + asked("relay.log.1") == made)
 
 
 def is_up(origin):
@@ -173,6 +168,20 @@ def pm2(tmp_path):
 
     yield call
     subprocess.run([PM2, "kill"], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+
+
+def test_pm2_runs_it_under_the_name_of_the_browser_proxy(pm2, fake, tmp_path):
+    page = (ROOT / "docs" / "moving" / "d.md").read_text()
+    [script] = re.findall(r"<!-- pm2 -->\n```sh\n(.*?)```", page, re.S)
+    port = fronts.free_port()
+    (tmp_path / ".env.local").write_text(f"OPENAI_API_KEY={SERVER_KEY}\nPORT={port}\n")
+    said = ""
+    for line in script.splitlines():
+        words = line.replace("/usr/local/bin/openai-relay", str(BINARIES / "openai-relay")).split()
+        assert words[0] == "pm2"
+        said = pm2(*words[1:], OPENAI_BASE_URL=fake.base_url)
+        eventually(lambda: is_up(f"http://127.0.0.1:{port}"))
+    assert "voice-proxy" in said
 
 
 def test_pm2_runs_the_binary_restarts_it_and_stops_it_gently(pm2, fake, tmp_path):

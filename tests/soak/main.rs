@@ -10,6 +10,7 @@ mod dns;
 mod leaks;
 mod legit;
 mod memory;
+mod rolling;
 mod slow;
 mod sockets;
 mod stop;
@@ -34,8 +35,8 @@ impl Row {
     }
 }
 
-const ROWS: [&str; 12] = [
-    "P01", "P02", "P03", "P16", "P23", "P24", "P33", "P36", "P38", "P42", "P43", "P46",
+const ROWS: [&str; 13] = [
+    "P01", "P02", "P03", "P16", "P23", "P24", "P33", "P36", "P37", "P38", "P42", "P43", "P46",
 ];
 
 async fn run(row: &str, time: Option<Duration>) -> Row {
@@ -50,6 +51,7 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P46" => accounts::a_hundred_thousand().await,
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
         "P36" => stop::gracefully().await,
+        "P37" => rolling::restarts().await,
         "P43" => sockets::exact_and_idle(time.unwrap_or(Duration::from_secs(300))).await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,
         _ => Row::new(false, "there is no such row".to_owned()),
