@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use drain::{Departure, Drain};
 pub use network::network;
 pub use permit::{Permit, Request};
-pub use pressure::{Level, Pressure};
+pub use pressure::{Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
 pub use sessions::Sessions;

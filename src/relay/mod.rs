@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod events;
 mod exchange;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
@@ -21,8 +22,7 @@ pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, Method};
@@ -50,8 +50,6 @@ pub struct Relay {
     upstream: Arc<Upstream>,
     realtime_model: String,
     aliases: Aliases,
-    /// Models that were replaced, each logged once.
-    replaced: Mutex<BTreeSet<String>>,
     default_model: String,
     models: KnownModels,
     sse_keepalive: Duration,
@@ -76,7 +74,6 @@ impl Relay {
             upstream,
             realtime_model: realtime.model.clone(),
             aliases: Aliases::new(aliases),
-            replaced: Mutex::new(BTreeSet::new()),
             default_model,
             models: KnownModels::default(),
             sse_keepalive,
@@ -111,10 +108,7 @@ impl Relay {
     fn replace_model(&self, model: &str) -> Option<&str> {
         let successor = self.aliases.successor(model);
         let successor = successor.filter(|successor| *successor != model)?;
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        if replaced.insert(model.to_owned()) {
-            tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
-        }
+        log_successor(&self.aliases, model, successor);
         Some(successor)
     }
 
@@ -136,5 +130,12 @@ impl Relay {
             Some(Err(fault)) => Err(exchange.faulted(&fault)),
             None => Err(exchange.revoked()),
         }
+    }
+}
+
+/// Once for each name.
+fn log_successor(aliases: &Aliases, model: &str, successor: &str) {
+    if aliases.is_news(model) {
+        tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
     }
 }

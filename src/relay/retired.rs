@@ -9,8 +9,8 @@ use serde_json::json;
 use super::beta::{Kind, Rewritten, Translator};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
-use super::offer::{CALLS, MAX_SDP, invalid, multipart};
-use super::{Relay, Wish, X_RELAY_MODEL, sdp};
+use super::offer::{CALLS, MAX_SDP, invalid};
+use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::config::Beta;
 use crate::error::Refusal;
 use crate::upstream::{Fault, RequestBody, strip_beta};
@@ -153,7 +153,7 @@ impl Relay {
             Bytes::from(offer)
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
-            let (content_type, body) = multipart(&offer, &session);
+            let (content_type, body) = form::write(&offer, &session);
             headers.insert(header::CONTENT_TYPE, content_type);
             body
         };

@@ -1,28 +1,43 @@
 //! Interpreter: what becomes of a session's messages where they do not simply go on: the retired
 //! beta is translated, and the client's leg may be compressed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::deflate;
 use super::frame::{Opcode, Violation};
 use super::messages::{Message, Outgoing};
+use crate::admission::{Holding, Pressure};
 use crate::relay::beta::{Notes, Translated, Translator};
+use crate::relay::log_successor;
 
 /// Sees every message of one session.
 pub(super) struct Interpreter {
     beta: Option<Translator>,
     deflates: bool,
+    pressure: Arc<Pressure>,
     has_noted: bool,
 }
 
 impl Interpreter {
     /// `deflates`: whether the client's leg is compressed.
-    pub(super) fn new(beta: Option<Translator>, deflates: bool) -> Interpreter {
+    pub(super) fn new(
+        beta: Option<Translator>,
+        deflates: bool,
+        pressure: Arc<Pressure>,
+    ) -> Interpreter {
         Interpreter {
             beta,
             deflates,
+            pressure,
             has_noted: false,
         }
+    }
+
+    /// For what is held of a message.
+    pub(super) fn holding(&self) -> Holding {
+        self.pressure.holding()
     }
 
     /// Whether the client may send compressed messages.
@@ -78,8 +93,11 @@ impl Interpreter {
         }
     }
 
-    /// One line for each session is enough.
+    /// One line for each session is enough, and one for each model that is replaced.
     fn note(&mut self, notes: &Notes) {
+        if let (Some(beta), Some((model, successor))) = (&self.beta, &notes.model) {
+            log_successor(beta.aliases(), model, successor);
+        }
         if notes.dropped.is_empty() || self.has_noted {
             return;
         }
