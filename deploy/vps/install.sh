@@ -70,6 +70,9 @@ elif [ ! -e "$config" ]; then
     chmod 0700 "$(dirname "$config")"
     umask 077
     if [ -n "$env_file" ]; then
+        # systemd takes all that stands behind the equals sign.
+        ! grep -nE '^[A-Za-z_]+=[^"]*[[:space:]]#' "$env_file" >&2 ||
+            fail "$env_file: put these comments on lines of their own"
         cp "$env_file" "$config.new"
     else
         token=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')

@@ -148,6 +148,15 @@ def test_your_env_is_taken_over_as_it_is(tmp_path):
     assert (tmp_path / "root/etc/openai-relay/env").read_text() == mine.read_text()
 
 
+def test_an_env_that_systemd_would_read_differently_is_not_taken(tmp_path):
+    mine = tmp_path / "mine.env"
+    mine.write_text("OPENAI_API_KEY=sk-x   # the key\n")
+    script = [DEPLOY / "vps" / "install.sh", "--prefix", tmp_path / "root", "--env", mine]
+    done = subprocess.run([*script, "--binary", BINARIES / "openai-relay"], capture_output=True, text=True)
+    assert done.returncode == 1 and "lines of their own" in done.stderr
+    assert not (tmp_path / "root/etc/openai-relay/env").exists()
+
+
 def test_the_scripts_pass_shellcheck():
     scripts = [DEPLOY / "vps" / "install.sh", ROOT / "scripts" / "image", ROOT / "scripts" / "lib" / "file-set"]
     run(program("shellcheck"), "-x", *scripts)

@@ -14,10 +14,12 @@ import fronts
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory):
-    """With FRONT=nginx (caddy, haproxy) the clients talk to that, over TLS."""
-    pair = Pair(tmp_path_factory.mktemp("relay"))
+    """With FRONT=nginx (caddy, haproxy) the clients talk to that, over TLS; haproxy has three relays behind it."""
+    folder = tmp_path_factory.mktemp
+    pair = Pair(folder("relay"))
     if front := os.environ.get("FRONT"):
-        with fronts.start(front, [pair.origin], tmp_path_factory.mktemp(front)) as running:
+        others = [pair.another(folder("relay")) for _ in range(2 if front == "haproxy" else 0)]
+        with fronts.start(front, [pair.origin, *others], folder(front)) as running:
             os.environ["SSL_CERT_FILE"] = str(running.authority)
             pair.origin = running.origin
             pair.base_url = f"{running.origin}/v1"

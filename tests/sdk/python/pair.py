@@ -23,7 +23,7 @@ class Pair:
             [BINARIES / "fake-openai", "--key", SERVER_KEY], stdout=subprocess.PIPE, text=True
         )
         self.upstream = json.loads(self.fake.stdout.readline())["base_url"]
-        environment = {
+        self.environment = {
             "HOST": "127.0.0.1",
             "PORT": "0",
             "LOG_FORMAT": "json",
@@ -32,25 +32,37 @@ class Pair:
             "RELAY_TOKEN": RELAY_TOKEN,
             **(extra or {}),
         }
-        self.relay = subprocess.Popen(
+        self.others = []
+        self.relay, self.origin = self._launch(folder)
+        self.base_url = f"{self.origin}/v1"
+
+    def another(self, folder):
+        """One more relay in front of the same upstream; its origin."""
+        relay, origin = self._launch(folder)
+        self.others.append(relay)
+        return origin
+
+    def _launch(self, folder):
+        relay = subprocess.Popen(
             [BINARIES / "openai-relay", "serve"],
-            env=environment,
+            env=self.environment,
             cwd=folder,
             stderr=subprocess.PIPE,
             text=True,
         )
-        listening = threading.Event()
-        threading.Thread(target=self._read, args=(listening,), daemon=True).start()
-        assert listening.wait(SOON), self.log
+        listening, found = threading.Event(), []
 
-    def _read(self, listening):
-        for line in self.relay.stderr:
-            self.log.append(line)
-            entry = json.loads(line)
-            if entry.get("message") == "listening":
-                self.origin = f"http://{entry['address']}"
-                self.base_url = f"{self.origin}/v1"
-                listening.set()
+        def read():
+            for line in relay.stderr:
+                self.log.append(line)
+                entry = json.loads(line)
+                if entry.get("message") == "listening":
+                    found.append(f"http://{entry['address']}")
+                    listening.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        assert listening.wait(SOON), self.log
+        return relay, found[0]
 
     def ask(self, path):
         """A control route of the stand-in."""
@@ -69,7 +81,7 @@ class Pair:
         urllib.request.urlopen(urllib.request.Request(f"{root}/__fake/reset", method="POST"))
 
     def stop(self):
-        for process in (self.relay, self.fake):
+        for process in (self.relay, *self.others, self.fake):
             process.terminate()
             process.wait(SOON)
 
