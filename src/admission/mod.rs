@@ -185,6 +185,11 @@ impl Gate {
         })
     }
 
+    /// Runs to its end what nobody waits for any more.
+    pub fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.drain.finish(work);
+    }
+
     /// Counts and logs a request that gets no Permit.
     pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
         self.counters.refused(refusal.kind());

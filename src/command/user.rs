@@ -11,7 +11,9 @@ use super::person::{ask_password, directory, refused, say_json, say_table};
 use super::{csv, say, small_runtime};
 use crate::admission::accounts::{Details, Directory};
 use crate::config::{Config, DatabaseUrl};
-use crate::store::{ForeignUser, Role, User, now_ms, read_old_users, timestamp};
+use crate::store::{
+    ForeignUser, LastAdmin, Role, User, UserChange, now_ms, read_old_users, timestamp,
+};
 
 /// How many users are read at once for a list of all.
 const PAGE: i64 = 500;
@@ -106,18 +108,20 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
         Verb::List { search } => list(directory, &search, is_json).await,
         Verb::Disable { name } => {
             let user = find(directory, &name).await?;
-            directory
-                .set_active(&user.id, false)
-                .await
-                .map_err(refused)?;
+            let change = UserChange {
+                is_active: Some(false),
+                ..UserChange::default()
+            };
+            change_user(directory, &user, change).await?;
             told(directory, &user, "is disabled", is_json).await
         }
         Verb::Enable { name } => {
             let user = find(directory, &name).await?;
-            directory
-                .set_active(&user.id, true)
-                .await
-                .map_err(refused)?;
+            let change = UserChange {
+                is_active: Some(true),
+                ..UserChange::default()
+            };
+            change_user(directory, &user, change).await?;
             told(directory, &user, "is let in", is_json).await
         }
         Verb::Role { name, role } => {
@@ -126,13 +130,18 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
                 RoleName::Admin => (Role::Admin, "is an admin"),
             };
             let user = find(directory, &name).await?;
-            directory.set_role(&user.id, role).await.map_err(refused)?;
+            let change = UserChange {
+                role: Some(role),
+                ..UserChange::default()
+            };
+            change_user(directory, &user, change).await?;
             told(directory, &user, words, is_json).await
         }
         Verb::Passwd { name, generate } => passwd(directory, &name, generate, is_json).await,
         Verb::Delete { name } => {
             let user = find(directory, &name).await?;
-            directory.delete(&user.id).await.map_err(refused)?;
+            let deleted = directory.delete(&user.id, LastAdmin::MayGo).await;
+            deleted.map_err(refused)?;
             match is_json {
                 true => say_json(&json!({ "deleted": user.id })),
                 false => {
@@ -148,6 +157,12 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
 async fn find(directory: &Directory, name: &str) -> Result<User> {
     let user = directory.user(name).await.map_err(refused);
     user.with_context(|| name.to_owned())
+}
+
+/// Changes a user, whoever it is.
+async fn change_user(directory: &Directory, user: &User, change: UserChange) -> Result<()> {
+    let changed = directory.change(&user.id, change, LastAdmin::MayGo).await;
+    changed.map(|_| ()).map_err(refused)
 }
 
 /// Says what a user is now.

@@ -353,6 +353,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut errors: Vec<String> = sources.problems().to_vec();
     let mut draft = Draft::blank();
     draft.notes.extend(sources.notes().iter().cloned());
+    draft.notes.extend(sources.slips().iter().cloned());
     let mut found = Vec::new();
     for row in rows() {
         let one = sources
@@ -386,6 +387,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
     review::review(&mut draft, &mut errors);
     if !errors.is_empty() {
+        // A value that seems to be missing may be there under another name.
+        errors.extend(sources.slips().iter().cloned());
         return Err(ConfigErrors(errors));
     }
     Ok(Loaded {

@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod caller;
 mod cors;
+mod finish;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod offer;
@@ -29,6 +30,7 @@ use crate::error::{Door, Kind, Refusal};
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
+use finish::Finish;
 use route::Route;
 
 /// Answers requests, whichever connection they come from.
@@ -201,7 +203,12 @@ impl Edge {
     ) -> Response<Body> {
         request.extensions_mut().insert(visitor);
         let mut router = self.control.clone();
-        let response = match router.call(request).await {
+        let answered = if request.method().is_safe() {
+            router.call(request).await
+        } else {
+            Finish::of(request, &self.gate, |request| router.call(request)).await
+        };
+        let response = match answered {
             Ok(response) => response.map(Body::Control),
             Err(never) => match never {},
         };

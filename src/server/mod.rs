@@ -119,7 +119,12 @@ impl Server {
         let _ = tokio::time::timeout_at(flushed, connections.wait()).await;
         self.drain.cut();
         cut.cancel();
-        let _ = tokio::time::timeout(FLUSH, connections.wait()).await;
+        // What their clients left behind is done to its end, as far as it goes.
+        let left = async {
+            connections.wait().await;
+            self.drain.finished().await;
+        };
+        let _ = tokio::time::timeout(FLUSH, left).await;
     }
 
     /// Keeps the certificate fresh.

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use sqlx::error::DatabaseError;
 
+use super::Dialect;
+
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -13,6 +15,8 @@ pub enum Fault {
     Failed(String),
     /// Another user has this name or address.
     Taken(Taken),
+    /// The last admin would go.
+    LastAdmin,
 }
 
 /// What of a user belongs to another one already.
@@ -26,8 +30,12 @@ pub enum Taken {
 
 impl Fault {
     /// What an error of the driver's means. Its text holds no values, only what is said of them.
-    pub(super) fn of(error: &sqlx::Error) -> Fault {
+    pub(super) fn of(error: &sqlx::Error, dialect: Dialect) -> Fault {
         match error {
+            // A file does not go away: somebody writes to it, and the others wait for too long.
+            sqlx::Error::PoolTimedOut if dialect == Dialect::Sqlite => {
+                Fault::Failed("somebody else writes to it for too long".to_owned())
+            }
             sqlx::Error::Database(error) if is_going_down(error.as_ref()) => {
                 Fault::Unreachable(error.message().to_owned())
             }
@@ -56,6 +64,7 @@ impl Display for Fault {
             Fault::Unreachable(why) | Fault::Failed(why) => f.write_str(why),
             Fault::Taken(Taken::Username) => f.write_str("this user name is taken"),
             Fault::Taken(Taken::Email) => f.write_str("this address is taken"),
+            Fault::LastAdmin => f.write_str("this is the last admin"),
         }
     }
 }

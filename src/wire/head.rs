@@ -14,6 +14,9 @@ pub const MAX_FIELDS: usize = 256;
 /// Empty lines before a request that are forgiven (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: usize = 4;
 
+/// The type of the record that begins one (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// Why a head is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadError {
@@ -23,6 +26,8 @@ pub enum HeadError {
     Malformed(&'static str),
     /// Neither HTTP/1.1 nor HTTP/1.0.
     Version,
+    /// A TLS handshake.
+    Tls,
 }
 
 /// The head of a request.
@@ -71,6 +76,9 @@ pub fn parse_request(
     buffer: &mut BytesMut,
     scan: &mut HeadScan,
 ) -> Result<Option<RequestHead>, HeadError> {
+    if buffer.first() == Some(&TLS_HANDSHAKE) {
+        return Err(HeadError::Tls);
+    }
     skip_empty_lines(buffer, scan)?;
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);

@@ -4,7 +4,7 @@
 use super::Accounts;
 use super::standing::Account;
 use crate::error::Refusal;
-use crate::store::{Role, User};
+use crate::store::{LastAdmin, User, UserChange};
 
 impl Accounts {
     /// The user that is logged in.
@@ -33,47 +33,36 @@ impl Accounts {
     pub async fn delete_self(&self, account: &Account, password: &str) -> Result<(), Refusal> {
         let user = self.me(account).await?;
         self.confirm(&user.id, password).await?;
-        self.directory.keep_an_admin(&user).await?;
-        self.directory.delete(&user.id).await?;
+        self.directory.delete(&user.id, LastAdmin::Stays).await?;
         self.standings.end_logins_of(&user.id, None);
         tracing::info!(user = user.id, "a user deleted its account");
         Ok(())
     }
 
-    /// Lets a user in, or ends all it does and keeps it out.
-    pub async fn set_active(
+    /// Changes a user; of one that is kept out, all it does ends. Returns what it is then.
+    pub async fn change(
         &self,
         admin: &Account,
         user: &User,
-        is_active: bool,
-    ) -> Result<(), Refusal> {
-        if !is_active {
-            self.directory.keep_an_admin(user).await?;
-        }
-        self.directory.set_active(&user.id, is_active).await?;
-        if !is_active {
+        change: UserChange,
+    ) -> Result<User, Refusal> {
+        let changed = self.directory.change(&user.id, change, LastAdmin::Stays);
+        let user = changed.await?;
+        if user.is_active {
+            self.standings.changed(&user.id);
+        } else {
             self.standings.end_logins_of(&user.id, None);
         }
-        let by = admin.user_id.as_str();
+        let (by, role) = (admin.user_id.as_str(), user.role.name());
+        let is_active = user.is_active;
         tracing::info!(
             user = user.id,
             by,
+            role,
             is_active,
-            "an admin let a user in or out"
+            "an admin changed a user"
         );
-        Ok(())
-    }
-
-    /// Gives a user a role.
-    pub async fn set_role(&self, admin: &Account, user: &User, role: Role) -> Result<(), Refusal> {
-        if role != Role::Admin {
-            self.directory.keep_an_admin(user).await?;
-        }
-        self.directory.set_role(&user.id, role).await?;
-        self.standings.changed(&user.id);
-        let (by, role) = (admin.user_id.as_str(), role.name());
-        tracing::info!(user = user.id, by, role, "an admin gave a user a role");
-        Ok(())
+        Ok(user)
     }
 
     /// Gives a user a password, or makes one up, and ends all it does. Returns what was made up.
@@ -92,8 +81,7 @@ impl Accounts {
 
     /// Deletes a user, and ends all it does.
     pub async fn delete(&self, admin: &Account, user: &User) -> Result<(), Refusal> {
-        self.directory.keep_an_admin(user).await?;
-        self.directory.delete(&user.id).await?;
+        self.directory.delete(&user.id, LastAdmin::Stays).await?;
         self.standings.end_logins_of(&user.id, None);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin deleted a user");

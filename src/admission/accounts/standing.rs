@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Fault, Member, Role, Store};
+use crate::store::{BATCH, Fault, Member, Role, Store};
 
 /// How long an answer of the database's is good: with the sweep, whoever is out is out within a minute.
 const FRESH: Duration = Duration::from_secs(55);
@@ -58,10 +58,17 @@ impl Standing {
 struct Slot {
     user_id: String,
     login_id: String,
-    known: Mutex<Option<Known>>,
+    memory: Mutex<Memory>,
     /// Held by whoever asks the database, so that one asks for all.
     asking: tokio::sync::Mutex<()>,
     revoked: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    known: Option<Known>,
+    /// How often what the database may have said became outdated.
+    generation: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -117,12 +124,15 @@ impl Standings {
     /// Asks the database, unless somebody else just did.
     async fn ask(&self, slot: &Slot, enough: Duration) -> Result<Known, Fault> {
         let _turn = slot.asking.lock().await;
-        if let Some(known) = slot.known(enough) {
-            return Ok(known);
-        }
-        match self.store.member(&slot.login_id, &slot.user_id).await {
-            Ok(member) => Ok(slot.learn(member)),
-            Err(fault) => slot.known(STALE).ok_or(fault),
+        loop {
+            if let Some(known) = slot.known(enough) {
+                return Ok(known);
+            }
+            let generation = slot.generation();
+            match self.store.member(&slot.login_id, &slot.user_id).await {
+                Ok(member) => slot.learn(member, generation),
+                Err(fault) => return slot.known(STALE).ok_or(fault),
+            }
         }
     }
 
@@ -136,11 +146,27 @@ impl Standings {
             let ageing = running.filter(|slot| slot.known(AGEING).is_none());
             ageing.cloned().collect()
         };
-        for slot in ageing {
-            if let Ok(Known { account: None, .. }) = self.ask(&slot, AGEING).await {
-                self.forget(|other| other.login_id == slot.login_id);
+        for slots in ageing.chunks(BATCH) {
+            if self.look_up(slots).await.is_err() {
+                // What is known serves on; the next sweep asks again.
+                return;
             }
         }
+    }
+
+    /// Asks the database about many at once, and ends what is over.
+    async fn look_up(&self, slots: &[Arc<Slot>]) -> Result<(), Fault> {
+        let generations: Vec<u64> = slots.iter().map(|slot| slot.generation()).collect();
+        let ids: Vec<&str> = slots.iter().map(|slot| slot.login_id.as_str()).collect();
+        let mut members: HashMap<_, _> = self.store.members(&ids).await?.into_iter().collect();
+        for (slot, generation) in slots.iter().zip(generations) {
+            let member = members.remove(&slot.login_id);
+            slot.learn(member, generation);
+            if slot.is_over() {
+                self.end_login(&slot.login_id);
+            }
+        }
+        Ok(())
     }
 
     /// Ends all that runs for these logins, and forgets what was known of them.
@@ -168,7 +194,7 @@ impl Standings {
     pub(super) fn changed(&self, user_id: &str) {
         let slots = self.lock();
         for slot in slots.values().filter(|slot| slot.user_id == user_id) {
-            *slot.lock() = None;
+            slot.outdate();
         }
     }
 
@@ -180,7 +206,7 @@ impl Standings {
         let slot = Arc::new(Slot {
             user_id: user_id.to_owned(),
             login_id: login_id.to_owned(),
-            known: Mutex::default(),
+            memory: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
             revoked: CancellationToken::new(),
         });
@@ -195,12 +221,34 @@ impl Standings {
 
 impl Slot {
     fn known(&self, not_older_than: Duration) -> Option<Known> {
-        let known = self.lock().clone();
+        let known = self.lock().known.clone();
         known.filter(|known| known.at.elapsed() < not_older_than)
     }
 
-    fn learn(&self, member: Option<Member>) -> Known {
-        let good = member.filter(|member| member.user.is_active && !member.is_revoked);
+    /// To be read before the database is asked.
+    fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// What is known, or is about to be told, is not so any more.
+    fn outdate(&self) {
+        let mut memory = self.lock();
+        memory.known = None;
+        memory.generation += 1;
+    }
+
+    /// Whether the database has said that the login is over.
+    fn is_over(&self) -> bool {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.is_some_and(|known| known.account.is_none())
+    }
+
+    /// Keeps the database's answer, unless it became outdated on its way.
+    fn learn(&self, member: Option<Member>, generation: u64) {
+        let good = member.filter(|member| {
+            member.user.is_active && !member.is_revoked && member.user.id == self.user_id
+        });
         let account = good.map(|member| {
             Arc::new(Account {
                 login_id: self.login_id.clone(),
@@ -213,11 +261,53 @@ impl Slot {
             account,
             at: Instant::now(),
         };
-        *self.lock() = Some(known.clone());
-        known
+        let mut memory = self.lock();
+        if memory.generation == generation {
+            memory.known = Some(known);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::User;
+
+    fn member(role: Role) -> Member {
+        Member {
+            user: User {
+                id: "alice".to_owned(),
+                username: "alice".to_owned(),
+                email: "alice@example.com".to_owned(),
+                role,
+                is_active: true,
+                created_at_ms: 0,
+                last_login_at_ms: None,
+            },
+            is_revoked: false,
+            expires_at_ms: i64::MAX,
+        }
+    }
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_kept() {
+        let slot = Slot {
+            user_id: "alice".to_owned(),
+            login_id: "login".to_owned(),
+            memory: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            revoked: CancellationToken::new(),
+        };
+        let asked = slot.generation();
+        slot.outdate();
+        slot.learn(Some(member(Role::Admin)), asked);
+        assert!(slot.known(STALE).is_none());
+        slot.learn(Some(member(Role::User)), slot.generation());
+        let account = slot.known(STALE).and_then(|known| known.account);
+        assert_eq!(account.expect("good").role, Role::User);
     }
 }

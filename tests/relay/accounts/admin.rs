@@ -167,3 +167,65 @@ on_both! {
         assert_eq!(listed.as_array().map(Vec::len), Some(1));
     }
 }
+
+on_both! {
+    async fn a_change_is_made_whole_or_not_at_all(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let out = json!({ "role": "user", "is_active": false });
+        let path = format!("{USERS}/root-admin");
+        let answer = people.call("PATCH", &path, Some(&admin.access), Some(&out)).await;
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        let answer = people.call("GET", &path, Some(&admin.access), None).await;
+        assert_eq!((&answer.json()["role"], &answer.json()["is_active"]), (&json!("admin"), &json!(true)));
+
+        people.register("second").await;
+        let path = format!("{USERS}/second");
+        people.call("PATCH", &path, Some(&admin.access), Some(&json!({ "role": "admin" }))).await;
+        let tokens = people.log_in("second").await;
+        let answer = people.call("PATCH", &path, Some(&admin.access), Some(&out)).await;
+        assert_eq!(answer.status, 200, "one of two: {}", answer.text());
+        assert_eq!((&answer.json()["role"], &answer.json()["is_active"]), (&json!("user"), &json!(false)));
+        assert!(!people.opens(&tokens).await);
+    }
+}
+
+on_both! {
+    async fn two_admins_who_put_each_other_out_leave_one(home: Home) {
+        let people = People::start(home).await;
+        let other = people.replica(&[]).await;
+        let first = people.admin().await;
+        let second = people.join("second").await;
+        let out = json!({ "role": "user" });
+        for round in 0..10 {
+            for name in ["root-admin", "second"] {
+                people.database.json(&["user", "role", name, "admin", "--json"], "").await;
+            }
+            let (one, two) = (first.bearer(), second.bearer());
+            let (one, two) = ([one.as_str()], [two.as_str()]);
+            let (second_path, first_path) = (format!("{USERS}/second"), format!("{USERS}/root-admin"));
+            let (first_answer, second_answer) = tokio::join!(
+                call(&people.relay, "PATCH", &second_path, &one, Some(&out)),
+                call(&other, "PATCH", &first_path, &two, Some(&out)),
+            );
+            let admins = people.database.count("SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin'").await;
+            assert!(admins >= 1, "round {round}: {} {}", first_answer.text(), second_answer.text());
+        }
+    }
+}
+
+on_both! {
+    async fn logins_end_although_the_user_was_kept_out_before(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let tokens = people.join("alice").await;
+        people.database.change("UPDATE relay_users SET is_active = 0 WHERE username = 'alice'").await;
+        let path = format!("{USERS}/alice");
+        for is_active in [false, true] {
+            let change = json!({ "is_active": is_active });
+            let answer = people.call("PATCH", &path, Some(&admin.access), Some(&change)).await;
+            assert_eq!(answer.json()["is_active"], is_active, "{}", answer.text());
+        }
+        assert!(!people.opens(&tokens).await, "a login from before stays ended");
+    }
+}
