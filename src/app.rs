@@ -17,7 +17,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
 use crate::relay::{Patience, Relay, Rules};
-use crate::server::Server;
+use crate::server::{Monitoring, Server};
 use crate::store::Store;
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
@@ -25,6 +25,7 @@ use crate::upstream::Upstream;
 /// A relay that listens, ready to run.
 pub struct App {
     server: Server,
+    monitoring: Option<Monitoring>,
     accounts: Option<Arc<Accounts>>,
     limiter: Arc<Limiter>,
 }
@@ -36,7 +37,7 @@ impl App {
         let pressure = Arc::new(Pressure::default());
         let counters = Arc::new(Counters::new());
         let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let upstream = Arc::new(Upstream::new(&config.upstream, &counters)?);
         let (accounts, store) = match &config.accounts {
             Some(accounts) => {
                 let store = Arc::new(Store::open(&config.database).await?);
@@ -69,6 +70,10 @@ impl App {
             services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
+        let monitoring = config.server.metrics_address;
+        let monitoring = monitoring
+            .map(|address| Monitoring::bind(address, control.clone().monitoring()))
+            .transpose()?;
         let relay = Relay::new(
             upstream,
             &config.realtime,
@@ -81,6 +86,7 @@ impl App {
         let server = Server::bind(&config.server, edge, drain, pressure)?;
         Ok(App {
             server,
+            monitoring,
             accounts,
             limiter,
         })
@@ -89,6 +95,12 @@ impl App {
     /// Where it listens.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.server.local_addr()
+    }
+
+    /// Where it answers monitoring besides, if anywhere.
+    pub fn monitoring_addr(&self) -> Result<Option<SocketAddr>> {
+        let monitoring = self.monitoring.as_ref();
+        monitoring.map(Monitoring::local_addr).transpose()
     }
 
     /// The accounts, where there are any.
@@ -105,6 +117,9 @@ impl App {
         }
         let (limiter, stopped) = (self.limiter, end.clone());
         beside.spawn(async move { limiter.watch(stopped).await });
+        if let Some(monitoring) = self.monitoring {
+            beside.spawn(monitoring.run(end.clone()));
+        }
         self.server.run(stop).await;
         end.cancel();
         beside.close();

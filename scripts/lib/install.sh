@@ -104,3 +104,16 @@ install_servers() {
     command -v ip >/dev/null || apt_install iproute2
     command -v pgrep >/dev/null || apt_install procps
 }
+
+# Servers in front, and whatever checks or runs the files in deploy/.
+install_deploy() {
+    local tool missing=()
+    for tool in caddy:caddy haproxy:haproxy promtool:prometheus logrotate:logrotate docker-compose:docker-compose \
+        shellcheck:shellcheck buildah:buildah systemd-analyze:systemd readelf:binutils unshare:util-linux file:file; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+    done
+    if [ "${#missing[@]}" = 0 ]; then
+        return 0
+    fi
+    apt_install "${missing[@]}"
+}

@@ -161,6 +161,11 @@ impl Gate {
         &self.limiter
     }
 
+    /// How close the process is to its memory budget.
+    pub fn pressure(&self) -> Level {
+        self.pressure.level()
+    }
+
     /// Whether the strict rules hold.
     pub fn is_production(&self) -> bool {
         self.terms.environment.is_production()
@@ -200,7 +205,7 @@ impl Gate {
 
     /// Counts and logs a request that gets no Permit.
     pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
-        self.counters.refused();
+        self.counters.refused(refusal.kind());
         permit::log_refusal(request, &refusal);
         refusal
     }
@@ -217,7 +222,7 @@ impl Gate {
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
+            Ok(slot) => Ok((principal, Held { slot: slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)

@@ -1,6 +1,7 @@
 //! `check`: reads the configuration, dials the upstream, and says in words what it found.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -13,7 +14,7 @@ use super::allowed::allowed;
 use super::{say, small_runtime};
 use crate::config::{self, Config, Loaded};
 use crate::store;
-use crate::telemetry::redact;
+use crate::telemetry::{Counters, redact};
 use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
 
 /// How long the upstream may stay silent.
@@ -84,11 +85,12 @@ impl Finding {
 }
 
 async fn ask(config: &Config) -> Result<Finding> {
-    let upstream = Upstream::new(&config::Upstream {
+    let patient = config::Upstream {
         // Nobody waits ten minutes for a check.
         read_timeout: config.upstream.read_timeout.min(PATIENCE),
         ..config.upstream.clone()
-    })?;
+    };
+    let upstream = Upstream::new(&patient, &Arc::new(Counters::new()))?;
     let start = Instant::now();
     let outgoing = Outgoing {
         method: Method::GET,

@@ -9,6 +9,7 @@ mod invite;
 mod person;
 mod serve;
 mod settings;
+mod supervisor;
 mod user;
 
 use std::io::Write;

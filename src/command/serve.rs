@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::serving_runtime;
+use super::{serving_runtime, supervisor};
 use crate::app::App;
 use crate::config::Loaded;
 use crate::telemetry;
@@ -26,9 +26,18 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
+        if let Some(address) = app.monitoring_addr()? {
+            tracing::info!(%address, "listening for monitoring");
+        }
+        supervisor::ready();
+        let stop = async {
+            signals.first().await;
+            supervisor::stopping();
+        };
         tokio::select! {
-            () = app.run(signals.first()) => {}
+            () = app.run(stop) => {}
             never = reopen_on_hangup(&log) => never?,
+            () = supervisor::alive() => {}
         }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)

@@ -24,7 +24,7 @@ mod table;
 mod value;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -104,6 +104,8 @@ pub struct Server {
     pub tls_cert: Option<PathBuf>,
     /// Its private key.
     pub tls_key: Option<PathBuf>,
+    /// Where monitoring is answered beside `host` and `port`, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// What bounds a client.

@@ -226,7 +226,7 @@ impl Edge {
             Version::HTTP_2 => request.uri().authority(),
             _ => None,
         };
-        let upgrade = sanitize::sanitize(method, target, authority, headers)?;
+        let upgrade = sanitize::sanitize(request.version(), method, target, authority, headers)?;
         if cors::is_preflight(method, headers) {
             self.gate.check_preflight(origin(headers))?;
             return Ok(Route::Preflight);

@@ -6,6 +6,7 @@ mod capacity;
 mod http1;
 mod http2;
 mod memory;
+mod monitoring;
 mod preface;
 mod serve;
 mod tls;
@@ -21,6 +22,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub use monitoring::Monitoring;
 
 use crate::admission::{Drain, Pressure};
 use crate::config;

@@ -112,6 +112,11 @@ impl Accounts {
         Ok(user)
     }
 
+    /// Whether the database that they are kept in answered when it was last asked.
+    pub fn is_stored(&self) -> bool {
+        self.directory.store.condition() == Condition::Up
+    }
+
     /// Looks after standings and the database until told to stop.
     pub async fn watch(&self, stop: CancellationToken) {
         let work = async {

@@ -19,7 +19,7 @@ use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
-use crate::telemetry::Talk;
+use crate::telemetry::{Talk, Traffic};
 use crate::wire::Link;
 
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
@@ -132,8 +132,8 @@ struct Relaying<D: Direction> {
     has_up_ended: bool,
     has_down_ended: bool,
     has_halted: bool,
-    /// Messages that are counted already.
-    counted: u64,
+    /// What is counted already.
+    counted: Traffic,
 }
 
 impl<D: Direction> Relaying<D> {
@@ -161,7 +161,7 @@ impl<D: Direction> Relaying<D> {
             has_up_ended: false,
             has_down_ended: false,
             has_halted: false,
-            counted: 0,
+            counted: Traffic::default(),
         }
     }
 
@@ -223,10 +223,17 @@ impl<D: Direction> Relaying<D> {
     }
 
     fn count(&mut self, exchange: &Exchange) {
-        let messages = self.up.counts().0 + self.down.counts().0;
-        if messages > self.counted {
-            exchange.relayed(messages - self.counted);
-            self.counted = messages;
+        let ((messages_up, bytes_up), (messages_down, bytes_down)) =
+            (self.up.counts(), self.down.counts());
+        let now = Traffic {
+            messages_up,
+            messages_down,
+            bytes_up,
+            bytes_down,
+        };
+        if now != self.counted {
+            exchange.relayed(&now.since(&self.counted));
+            self.counted = now;
         }
     }
 

@@ -30,7 +30,7 @@ enum For {
 }
 
 /// The relay's own routes.
-const OWN: [(&str, &str, For); 29] = [
+const OWN: [(&str, &str, For); 30] = [
     ("GET", "/", For::All),
     ("GET", "/docs", For::All),
     ("GET", "/docs/docs.js", For::All),
@@ -40,6 +40,7 @@ const OWN: [(&str, &str, For); 29] = [
     ("GET", "/health", For::All),
     ("GET", "/ready", For::All),
     ("GET", "/stats", For::All),
+    ("GET", "/metrics", For::Operators),
     ("GET", "/api/v1/health", For::All),
     ("GET", "/api/v1/health/detailed", For::Operators),
     ("POST", "/api/v1/auth/register", For::All),
@@ -366,7 +367,7 @@ async fn every_route_that_is_described_is_in_the_table_and_the_other_way_round()
         "/api/v1/admin",
         "/api/v1/users",
         "/admin",
-        "/metrics",
+        "/metrics/",
         "/docs/",
         "/docs/index.html",
         "/api/v2/auth/me",
