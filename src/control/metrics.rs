@@ -15,6 +15,7 @@ use super::Control;
 use super::answer::{ErrorView, No};
 use super::system::{Process, process};
 use super::visit::Operator;
+use crate::admission::LimiterState;
 use crate::error::Refusal;
 use crate::telemetry::{BOUNDS_S, Durations, Family, FamilyCounts, Outcome, Snapshot};
 
@@ -33,6 +34,7 @@ struct Now {
     pressure: u8,
     /// Whether the database answers, where there is one.
     database: Option<bool>,
+    limits: LimiterState,
     process: Process,
 }
 
@@ -203,6 +205,65 @@ const ROWS: &[Row] = &[
         tell: |now, encoder| maybe(encoder, now.database.map(u64::from)),
     },
     Row {
+        name: "openai_relay_limits_refusals",
+        kind: MetricType::Counter,
+        unit: None,
+        labels: "limit",
+        help: "Requests that a limit refused, by the limit as it is written",
+        tell: |now, mut encoder| {
+            for (limit, number) in &now.limits.refusals {
+                counter(encoder.encode_family(&[("limit", limit)])?, *number)?;
+            }
+            Ok(())
+        },
+    },
+    Row {
+        name: "openai_relay_limits_buckets",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
+        help: "Users and addresses that owe a limit something",
+        tell: |now, encoder| gauge(encoder, wide(now.limits.buckets)),
+    },
+    Row {
+        name: "openai_relay_limits_redis_up",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
+        help: "1 while limits are shared in Redis; absent without Redis",
+        tell: |now, encoder| {
+            maybe(
+                encoder,
+                now.limits
+                    .shared
+                    .as_ref()
+                    .map(|all| u64::from(all.is_reached)),
+            )
+        },
+    },
+    Row {
+        name: "openai_relay_limits_alone",
+        kind: MetricType::Counter,
+        unit: None,
+        labels: "",
+        help: "Decisions on limits that were taken without Redis; absent without Redis",
+        tell: |now, encoder| match &now.limits.shared {
+            Some(shared) => counter(encoder, shared.alone),
+            None => Ok(()),
+        },
+    },
+    Row {
+        name: "openai_relay_limits_redis_faults",
+        kind: MetricType::Counter,
+        unit: None,
+        labels: "",
+        help: "Requests to Redis that failed; absent without Redis",
+        tell: |now, encoder| match &now.limits.shared {
+            Some(shared) => counter(encoder, shared.faults),
+            None => Ok(()),
+        },
+    },
+    Row {
         name: "process_cpu",
         kind: MetricType::Counter,
         unit: Some(Unit::Seconds),
@@ -304,6 +365,7 @@ impl Now {
             is_draining: control.drain.is_announced(),
             pressure: control.gate.pressure() as u8,
             database: control.gate.accounts().map(|all| all.is_stored()),
+            limits: control.gate.limiter().state(),
             process: process(),
         }
     }
