@@ -138,11 +138,11 @@ impl Engine {
         Ok(())
     }
 
-    /// The harness's own work so far, in nanoseconds of processor time.
-    pub fn work(&self) -> Result<u64> {
+    /// Nanoseconds of processor time that the harness has taken so far, and those in vain.
+    pub fn work(&self) -> Result<(u64, u64)> {
         let text = fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?;
         let first = text.split(' ').next().unwrap_or_default();
         let taken: u64 = first.parse().context("schedstat")?;
-        Ok(taken.saturating_sub(self.wasted))
+        Ok((taken, self.wasted))
     }
 }

@@ -13,6 +13,7 @@ mod clock;
 mod copy;
 mod engine;
 mod load;
+mod machine;
 mod peers;
 mod process;
 mod report;
@@ -32,6 +33,17 @@ use report::Measured;
 use scenario::{SCENARIOS, Scenario};
 use upstream::Upstream;
 
+/// How the page begins that a whole run writes.
+const HEAD: &str = "# Benchmarks
+
+Written by `scripts/bench`, never by hand. The relay, nginx, haproxy and a copy of bytes do the same work in turns, each
+alone on the first core with one worker; the load and the upstream are one thread on the second. Median of five
+repetitions, ± half of their range. `× nginx` is the median of the ratios within each repetition, so that what the
+machine did to both at that time cancels out. Processor time is that of all of a relay's threads, in the kernel too, for
+each finished operation; memory is the proportional set size without what was there before. nginx keeps upstream
+connections alive, buffers no answers, logs nothing and checks nobody; haproxy likewise. The relay has everything on:
+token, sanitising, counters, a log in JSON. [performance.md](performance.md) says what the figures teach.
+";
 /// Repetitions of each peer.
 const TIMES: usize = 5;
 
@@ -55,7 +67,7 @@ struct Wish {
     folder: PathBuf,
     core: usize,
     /// Held while measuring, where a machine is shared with builds.
-    lock: Option<PathBuf>,
+    locks: Vec<PathBuf>,
     /// Where the tables go besides.
     write: Option<PathBuf>,
     times: usize,
@@ -68,7 +80,7 @@ impl Wish {
             relay: PathBuf::new(),
             folder: PathBuf::new(),
             core: 0,
-            lock: None,
+            locks: Vec::new(),
             write: None,
             times: TIMES,
             scenarios: Vec::new(),
@@ -78,7 +90,7 @@ impl Wish {
                 Some(("--relay", path)) => wish.relay = path.into(),
                 Some(("--folder", path)) => wish.folder = path.into(),
                 Some(("--core", core)) => wish.core = core.parse().context("--core")?,
-                Some(("--lock", path)) => wish.lock = Some(path.into()),
+                Some(("--lock", path)) => wish.locks.push(path.into()),
                 Some(("--write", path)) => wish.write = Some(path.into()),
                 Some(("--times", times)) => wish.times = times.parse().context("--times")?,
                 _ => {
@@ -108,17 +120,13 @@ fn run(wish: &Wish) -> Result<()> {
     let mut text = String::new();
     for scenario in &wish.scenarios {
         for tls in [false, true] {
-            let lock = wish
-                .lock
-                .as_ref()
-                .map(File::create)
-                .transpose()
-                .context("--lock")?;
-            if let Some(lock) = &lock {
-                lock.lock().context("--lock")?;
-            }
+            let locks = wish
+                .locks
+                .iter()
+                .map(|path| taken(path))
+                .collect::<Result<Vec<_>>>()?;
             let samples = scenario.measure(&mut engine, &site, tls, wish.times)?;
-            drop(lock);
+            drop(locks);
             let one = Measured {
                 scenario,
                 tls,
@@ -138,12 +146,22 @@ fn run(wish: &Wish) -> Result<()> {
     let (judged, broken) = report::judge(&measured);
     println!("## What must hold\n\n{judged}");
     if let Some(path) = &wish.write {
-        let page = format!("## What must hold\n\n{judged}\n## All figures\n\n{text}");
-        fs::write(path, page).with_context(|| path.display().to_string())?;
+        let facts = machine::facts();
+        let page =
+            format!("{HEAD}\n{facts}\n## What must hold\n\n{judged}\n## All figures\n\n{text}");
+        fs::write(path, format!("{}\n", page.trim_end()))
+            .with_context(|| path.display().to_string())?;
     }
     println!(
         "{broken} of the rows above do not hold (relays on core {})",
         site.core()
     );
     Ok(())
+}
+
+/// A lock, once nobody else holds it; dropping it gives it back.
+fn taken(path: &Path) -> Result<File> {
+    let lock = File::create(path).with_context(|| path.display().to_string())?;
+    lock.lock().with_context(|| path.display().to_string())?;
+    Ok(lock)
 }

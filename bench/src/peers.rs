@@ -150,9 +150,7 @@ impl Site {
             Peer::Relay => (self.relay(port, tls), own("/health")),
         };
         let started = Process::start(&command, self.core, at, &probe);
-        started
-            .context(peer.name())
-            .map(Some)
+        started.context(peer.name()).map(Some)
     }
 
     fn copy(&self, at: SocketAddr, tls: bool) -> Result<Command> {
