@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::allowed::allowed;
-use super::{say, small_runtime};
+use super::{runtime, say};
 use crate::config::{self, Config, Loaded};
 use crate::store;
 use crate::telemetry::redact;
@@ -28,7 +28,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         say(&format!("  note: {note}"));
     }
     say(&format!("upstream {}: dialling", config.upstream.base));
-    let runtime = small_runtime()?;
+    let runtime = runtime()?;
     let found = runtime.block_on(ask(config))?;
     // A gateway's error may repeat what it was sent.
     say(&redact(&format!(
