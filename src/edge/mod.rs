@@ -85,7 +85,8 @@ impl Edge {
         response
     }
 
-    /// Route → caller → gate → mover.
+    /// Route → caller → gate → mover. What is not the common way is boxed, so that the common one
+    /// stays small.
     async fn answer(
         &self,
         peer: IpAddr,
@@ -112,12 +113,12 @@ impl Edge {
             Route::Chat(chat) if self.gate.accounts().is_some() => {
                 let ask = caller.ask(Right::User, false);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = self.relay.chat(permit, chat, request).await?;
+                let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(response.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
-                Ok(self.control(visitor, request, &facts).await)
+                Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
                 let permit = self.gate.admit(&caller.ask(right, false), facts).await?;
@@ -126,7 +127,7 @@ impl Edge {
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
-                self.offer(&head.headers, body, address, facts).await
+                Box::pin(self.offer(&head.headers, body, address, facts)).await
             }
             Route::Socket(right) => {
                 let has_body = !request.body().is_end_stream();
@@ -139,7 +140,7 @@ impl Edge {
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
                 let admitted = self.gate.admit(&caller.ask(right, true), facts).await;
                 let headers = request.headers().clone();
-                self.socket(admitted, target, headers, &handshake).await
+                Box::pin(self.socket(admitted, target, headers, &handshake)).await
             }
         }
     }
