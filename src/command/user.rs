@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::person::{ask_password, directory, refused, say_json, say_table};
+use super::person::{Missing, ask_password, directory, refused, say_json, say_table};
 use super::{csv, say, small_runtime};
 use crate::admission::accounts::{Details, Directory};
 use crate::config::{Config, DatabaseUrl};
@@ -84,7 +84,11 @@ pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
             Verb::Import { source } => Some(read_users(source).await?),
             _ => None,
         };
-        let directory = directory(config).await?;
+        let missing = match arguments.verb {
+            Verb::Add { .. } | Verb::Import { .. } => Missing::Made,
+            _ => Missing::Refused,
+        };
+        let directory = directory(config, missing, arguments.json).await?;
         match foreign {
             Some(users) => import(&directory, &users, arguments.json).await,
             None => one(&directory, arguments).await,

@@ -229,3 +229,33 @@ on_both! {
         assert!(!people.opens(&tokens).await, "a login from before stays ended");
     }
 }
+
+#[tokio::test]
+async fn commands_that_add_nothing_make_no_database_and_say_which_one_they_mean() {
+    let database = Database::new(Home::Sqlite).await;
+    let file = database.url.trim_start_matches("sqlite:///").to_owned();
+    let cases: [&[&str]; 5] = [
+        &["user", "list"],
+        &["user", "disable", "alice"],
+        &["user", "delete", "alice"],
+        &["invite", "list"],
+        &["invite", "revoke", "1"],
+    ];
+    for arguments in cases {
+        let output = database.command(arguments, "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains(&format!("there is no database {file}")),
+            "{arguments:?}: {said}"
+        );
+        assert!(!std::path::Path::new(&file).exists(), "{arguments:?}");
+    }
+    database.json(&["invite", "create", "--json"], "").await;
+    let output = database.command(&["user", "list"], "").await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains(&format!("database: {file}")),
+        "{said}"
+    );
+}
