@@ -52,6 +52,7 @@ pub(super) fn users(text: &str, now_ms: i64) -> Result<Vec<ForeignUser>> {
             password_hash: field("hashed_password").unwrap_or_default().to_owned(),
             is_active: field("is_active").is_none_or(|text| text.is_empty() || is_yes(text)),
             created_at_ms: field("created_at").and_then(parse_time).or(Some(now_ms)),
+            line: record.position().map(::csv::Position::line),
         });
     }
     Ok(users)
@@ -83,6 +84,7 @@ mod tests {
         assert_eq!(users[0].created_at_ms, Some(1_704_164_645_000));
         assert!(users[0].is_active && !users[1].is_active);
         assert_eq!(users[1].created_at_ms, Some(7));
+        assert_eq!((users[0].line, users[1].line), (Some(2), Some(4)));
         assert_ne!(users[0].id, users[1].id);
         assert_eq!(users, super::users(text, 7).expect("the same again"));
     }

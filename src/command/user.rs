@@ -1,19 +1,16 @@
 //! `user`: the operator looks after users, beside a running relay or without one.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::person::{Missing, ask_password, directory, refused, say_json, say_table};
-use super::{csv, say, small_runtime};
+use super::{import, say, small_runtime};
 use crate::admission::accounts::{Details, Directory};
-use crate::config::{Config, DatabaseUrl};
-use crate::store::{
-    ForeignUser, LastAdmin, Role, User, UserChange, now_ms, read_old_users, timestamp,
-};
+use crate::config::Config;
+use crate::store::{LastAdmin, Role, User, UserChange, timestamp};
 
 /// How many users are read at once for a list of all.
 const PAGE: i64 = 500;
@@ -81,7 +78,7 @@ pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
     small_runtime()?.block_on(async {
         // Read before the database is touched: it may be what is wrong.
         let foreign = match &arguments.verb {
-            Verb::Import { source } => Some(read_users(source).await?),
+            Verb::Import { source } => Some(import::read(source).await?),
             _ => None,
         };
         let missing = match arguments.verb {
@@ -90,7 +87,7 @@ pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
         };
         let directory = directory(config, missing, arguments.json).await?;
         match foreign {
-            Some(users) => import(&directory, &users, arguments.json).await,
+            Some(users) => import::run(&directory, &users, arguments.json).await,
             None => one(&directory, arguments).await,
         }?;
         Ok(ExitCode::SUCCESS)
@@ -268,51 +265,6 @@ async fn list(directory: &Directory, search: &str, is_json: bool) -> Result<()> 
     let head = ["NAME", "EMAIL", "ROLE", "STATE", "CREATED", "LAST LOGIN"];
     say_table(head, rows.collect());
     Ok(())
-}
-
-async fn import(directory: &Directory, users: &[ForeignUser], is_json: bool) -> Result<()> {
-    let done = directory.import(users).await.map_err(refused)?;
-    if is_json {
-        return say_json(&json!({
-            "read": users.len(),
-            "added": done.added,
-            "known": done.known,
-            "taken": done.taken,
-            "unusable": done.unusable,
-        }));
-    }
-    say(&format!(
-        "{} users read: {} added, {} taken over before, {} whose name or address somebody else has, {} without a usable password",
-        users.len(),
-        done.added,
-        done.known,
-        done.taken,
-        done.unusable
-    ));
-    Ok(())
-}
-
-/// The users of a database, or of a CSV file.
-async fn read_users(source: &str) -> Result<Vec<ForeignUser>> {
-    let path = Path::new(source);
-    let is_file = !source.contains("://") && !source.starts_with("sqlite:");
-    let url = if is_file {
-        if !path.is_file() {
-            bail!("{source}: there is no such file");
-        }
-        if path
-            .extension()
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("csv"))
-        {
-            let text = std::fs::read_to_string(path).with_context(|| source.to_owned())?;
-            return csv::users(&text, now_ms()).with_context(|| source.to_owned());
-        }
-        DatabaseUrl::Sqlite(Some(path.to_owned()))
-    } else {
-        DatabaseUrl::read(source).map_err(|fault| anyhow::anyhow!("the source {fault}"))?
-    };
-    let read = read_old_users(&url).await;
-    read.with_context(|| url.shown())
 }
 
 fn user_json(user: &User) -> Value {

@@ -7,7 +7,7 @@ use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 use time::{Date, Month, PrimitiveDateTime, Time};
 
 use super::users::fold;
-use super::{Dialect, Fault, LONG_PATIENCE, Store, read_only};
+use super::{Dialect, Fault, LONG_PATIENCE, Store, Taken, read_only};
 use crate::config::DatabaseUrl;
 
 /// What makes a table `users` that of the accounts API that is replaced.
@@ -37,24 +37,55 @@ pub struct ForeignUser {
     pub is_active: bool,
     /// Milliseconds since the epoch; `None` where nobody knows.
     pub created_at_ms: Option<i64>,
+    /// Where it stands, in a file of lines.
+    pub line: Option<u64>,
 }
 
-/// What became of foreign users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Adopted {
-    /// Taken over.
-    pub added: u64,
-    /// Taken over before.
-    pub known: u64,
-    /// Their name, address or id belongs to another user.
-    pub taken: u64,
-    /// Their password's hash is none that can be verified here.
-    pub unusable: u64,
+/// What became of a foreign user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is taken over.
+    Added,
+    /// It was taken over before.
+    Known,
+    /// Its name or address belongs to another user.
+    Taken(Taken),
+    /// It lacks something that every user has here.
+    Unusable(Lack),
+}
+
+/// What a foreign user lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// An id.
+    Id,
+    /// A name.
+    Username,
+    /// An address.
+    Email,
+    /// A hash that a password can be verified by here.
+    Hash,
+}
+
+impl ForeignUser {
+    fn lack(&self) -> Option<Lack> {
+        let is_usable = HASHES
+            .iter()
+            .any(|start| self.password_hash.starts_with(start));
+        let lacks = [
+            (self.id.is_empty(), Lack::Id),
+            (self.username.is_empty(), Lack::Username),
+            (self.email.is_empty(), Lack::Email),
+            (!is_usable, Lack::Hash),
+        ];
+        let lack = lacks.into_iter().find(|(lacks, _)| *lacks);
+        lack.map(|(_, what)| what)
+    }
 }
 
 impl Store {
-    /// Takes these users over, all or none.
-    pub async fn adopt(&self, users: &[ForeignUser], now_ms: i64) -> Result<Adopted, Fault> {
+    /// Takes these users over, all or none, and says what became of each.
+    pub async fn adopt(&self, users: &[ForeignUser], now_ms: i64) -> Result<Vec<Adoption>, Fault> {
         let work = async {
             let mut work = self.begin().await?;
             let adopted = adopt(&mut work, users, now_ms).await?;
@@ -108,10 +139,11 @@ pub(super) async fn adopt_old_table(
         return Ok(());
     }
     let adopted = adopt(work, &users, now_ms).await?;
+    let count = |is: fn(&Adoption) -> bool| adopted.iter().filter(|one| is(one)).count();
     tracing::info!(
-        added = adopted.added,
-        taken = adopted.taken,
-        unusable = adopted.unusable,
+        added = count(|one| *one == Adoption::Added),
+        taken = count(|one| matches!(one, Adoption::Taken(_))),
+        unusable = count(|one| matches!(one, Adoption::Unusable(_))),
         "users of the table `users` were taken over"
     );
     Ok(())
@@ -135,42 +167,70 @@ async fn adopt(
     work: &mut Transaction<'_, Any>,
     users: &[ForeignUser],
     now_ms: i64,
-) -> sqlx::Result<Adopted> {
+) -> sqlx::Result<Vec<Adoption>> {
+    let mut adopted = Vec::with_capacity(users.len());
+    for user in users {
+        adopted.push(match user.lack() {
+            Some(lack) => Adoption::Unusable(lack),
+            None => adopt_one(work, user, now_ms).await?,
+        });
+    }
+    Ok(adopted)
+}
+
+async fn adopt_one(
+    work: &mut Transaction<'_, Any>,
+    user: &ForeignUser,
+    now_ms: i64,
+) -> sqlx::Result<Adoption> {
     let mark =
         "INSERT INTO relay_adopted (source_id, adopted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     let add = "INSERT INTO relay_users (id, username, username_folded, email, email_folded, password_hash, role, \
                is_active, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, 'user', $7, $8, $9) \
                ON CONFLICT DO NOTHING";
-    let mut adopted = Adopted::default();
-    for user in users {
-        let is_usable = HASHES
-            .iter()
-            .any(|start| user.password_hash.starts_with(start));
-        if !is_usable || user.id.is_empty() || user.username.is_empty() || user.email.is_empty() {
-            adopted.unusable += 1;
-            continue;
+    let query = sqlx::query(mark).bind(&user.id).bind(now_ms);
+    if query.execute(&mut **work).await?.rows_affected() == 0 {
+        return rival(work, user).await;
+    }
+    let query = sqlx::query(add)
+        .bind(&user.id)
+        .bind(&user.username)
+        .bind(fold(&user.username))
+        .bind(&user.email)
+        .bind(fold(&user.email))
+        .bind(&user.password_hash)
+        .bind(i64::from(user.is_active))
+        .bind(user.created_at_ms.unwrap_or(now_ms))
+        .bind(now_ms);
+    match query.execute(&mut **work).await?.rows_affected() {
+        0 => rival(work, user).await,
+        _ => Ok(Adoption::Added),
+    }
+}
+
+/// What keeps out a user who was not added: another one, unless it is there itself, or was and is
+/// deleted.
+async fn rival(work: &mut Transaction<'_, Any>, user: &ForeignUser) -> sqlx::Result<Adoption> {
+    let sql = "SELECT id, username FROM relay_users WHERE id = $1 OR username = $2 OR email = $3";
+    let rows = sqlx::query(sql)
+        .bind(&user.id)
+        .bind(&user.username)
+        .bind(&user.email)
+        .fetch_all(&mut **work)
+        .await?;
+    let mut adoption = Adoption::Known;
+    for row in rows {
+        let (id, username): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        if id == user.id {
+            return Ok(Adoption::Known);
         }
-        let query = sqlx::query(mark).bind(&user.id).bind(now_ms);
-        if query.execute(&mut **work).await?.rows_affected() == 0 {
-            adopted.known += 1;
-            continue;
-        }
-        let query = sqlx::query(add)
-            .bind(&user.id)
-            .bind(&user.username)
-            .bind(fold(&user.username))
-            .bind(&user.email)
-            .bind(fold(&user.email))
-            .bind(&user.password_hash)
-            .bind(i64::from(user.is_active))
-            .bind(user.created_at_ms.unwrap_or(now_ms))
-            .bind(now_ms);
-        match query.execute(&mut **work).await?.rows_affected() {
-            0 => adopted.taken += 1,
-            _ => adopted.added += 1,
+        if username == user.username {
+            adoption = Adoption::Taken(Taken::Username);
+        } else if adoption == Adoption::Known {
+            adoption = Adoption::Taken(Taken::Email);
         }
     }
-    Ok(adopted)
+    Ok(adoption)
 }
 
 fn user_of(row: &AnyRow) -> sqlx::Result<ForeignUser> {
@@ -183,6 +243,7 @@ fn user_of(row: &AnyRow) -> sqlx::Result<ForeignUser> {
         password_hash: text("hashed_password")?.unwrap_or_default(),
         is_active: is_active.is_none_or(|text| is_yes(&text)),
         created_at_ms: text("created_at")?.and_then(|text| parse_time(&text)),
+        line: None,
     })
 }
 

@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 
-pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
+pub use adoption::{Adoption, ForeignUser, Lack, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
 pub use logins::{BATCH, Member, NewLogin, Refresh, Rotation};
