@@ -60,8 +60,8 @@ enum Verb {
     },
     /// Delete a user
     Delete { name: String },
-    /// Take users over, with their passwords: from a database with a table `users`, or a CSV file
-    /// with the columns username, email, hashed_password and perhaps id, is_active, created_at
+    /// Take users over, with their passwords: from another relay's database with their roles, from a
+    /// database with a table `users`, or from a CSV file with the columns username, email, hashed_password and perhaps id, is_active, created_at
     Import {
         /// A database URL, or the path of a SQLite or CSV file
         source: String,

@@ -244,6 +244,35 @@ on_both! {
     }
 }
 
+on_both! {
+    async fn users_move_from_one_relays_database_to_anothers_with_roles_and_states(home: Home) {
+        let from = People::start(Home::Sqlite).await;
+        from.join("alice").await;
+        from.join("bob").await;
+        from.database.json(&["user", "role", "alice", "admin", "--json"], "").await;
+        from.database.json(&["user", "disable", "bob", "--json"], "").await;
+        let to = People::start(home).await;
+        let import = ["user", "import", &from.database.url, "--json"];
+        let done = to.database.json(&import, "").await;
+        assert_eq!((&done["read"], &done["added"]), (&json!(2), &json!(2)), "{done}");
+        let listed = |database| async move { Database::json(database, &["user", "list", "--json"], "").await };
+        let (mut before, mut after) = (listed(&from.database).await, listed(&to.database).await);
+        for users in [&mut before, &mut after] {
+            for user in users.as_array_mut().expect("a list") {
+                user["last_login_at"].take();
+            }
+        }
+        assert_eq!(before, after, "ids, addresses, roles, states and times");
+        let admin = to.log_in("alice").await;
+        let answer = to.call("GET", "/api/v1/admin/users", Some(&admin.access), None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(to.try_log_in("bob", PASSWORD).await.status, 401);
+        assert_eq!(to.database.json(&import, "").await["known"], 2);
+        let itself = ["user", "import", &to.database.url, "--json"];
+        assert_eq!(to.database.json(&itself, "").await["known"], 2);
+    }
+}
+
 #[tokio::test]
 async fn tables_that_are_not_the_earlier_apis_are_left_alone() {
     let database = Database::new(Home::Sqlite).await;
