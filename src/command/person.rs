@@ -14,7 +14,7 @@ use super::say;
 use crate::admission::accounts::Directory;
 use crate::config::{Config, DatabaseUrl, aligned};
 use crate::error::Refusal;
-use crate::store::{Condition, Store};
+use crate::store::{self, Condition, Store};
 
 /// What becomes of a file that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) async fn directory(
     }
     let store = Store::open(&config.database).await?;
     if store.condition() != Condition::Up {
+        let reached = store::reach(&config.database).await;
+        reached.with_context(|| format!("DATABASE_URL ({database})"))?;
         bail!(
             "DATABASE_URL ({}): it does not answer",
             config.database.shown()

@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 use time::{Date, Month, PrimitiveDateTime, Time};
 
+use super::fault::in_words;
 use super::users::fold;
 use super::{Dialect, Fault, LONG_PATIENCE, Role, Store, Taken, read_only};
 use crate::config::DatabaseUrl;
@@ -141,7 +142,8 @@ pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
         DatabaseUrl::Sqlite(Some(path)) => (read_only(path)?, Dialect::Sqlite),
         DatabaseUrl::Postgres { url, .. } => (url.expose_secret().to_owned(), Dialect::Postgres),
     };
-    let mut connection = AnyConnection::connect(&url).await?;
+    let connecting = AnyConnection::connect(&url).await;
+    let mut connection = connecting.map_err(|error| in_words(&error.into()))?;
     // A relay's own first: what is left of an earlier API beside it was taken over, or deleted.
     let table = if has(&mut connection, dialect, &OWN).await? {
         OWN

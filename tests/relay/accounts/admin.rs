@@ -259,3 +259,23 @@ async fn commands_that_add_nothing_make_no_database_and_say_which_one_they_mean(
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn why_postgres_cannot_be_used_is_said_once_with_what_helps() {
+    let good = Postgres::shared().database();
+    let (server, _) = good.rsplit_once('/').expect("a path");
+    for (url, cause, advice) in [
+        (format!("{server}/nowhere"), "does not exist", "createdb"),
+        (
+            "postgres://postgres@127.0.0.1:1/none".to_owned(),
+            "Connection refused",
+            "DATABASE_URL (",
+        ),
+    ] {
+        let output = Database::at(url).command(&["user", "list"], "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches(cause).count(), 1, "{said}");
+        assert!(said.contains(advice) && !said.contains("at line"), "{said}");
+    }
+}
