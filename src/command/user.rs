@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::person::{Missing, ask_password, directory, refused, say_json, say_table};
+use super::person::{Missing, ask_password, directory, note, refused, say_json, say_table};
 use super::{import, say, small_runtime};
 use crate::admission::accounts::{Details, Directory};
 use crate::config::Config;
@@ -107,24 +107,8 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
             add(directory, name, email, role, generate, is_json).await
         }
         Verb::List { search } => list(directory, &search, is_json).await,
-        Verb::Disable { name } => {
-            let user = find(directory, &name).await?;
-            let change = UserChange {
-                is_active: Some(false),
-                ..UserChange::default()
-            };
-            change_user(directory, &user, change).await?;
-            told(directory, &user, "is disabled", is_json).await
-        }
-        Verb::Enable { name } => {
-            let user = find(directory, &name).await?;
-            let change = UserChange {
-                is_active: Some(true),
-                ..UserChange::default()
-            };
-            change_user(directory, &user, change).await?;
-            told(directory, &user, "is let in", is_json).await
-        }
+        Verb::Disable { name } => let_in(directory, &name, false, is_json).await,
+        Verb::Enable { name } => let_in(directory, &name, true, is_json).await,
         Verb::Role { name, role } => {
             let (role, words) = match role {
                 RoleName::User => (Role::User, "is a user"),
@@ -143,6 +127,7 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
             let user = find(directory, &name).await?;
             let deleted = directory.delete(&user.id, LastAdmin::MayGo).await;
             deleted.map_err(refused)?;
+            warn_without_admin(directory, &user).await?;
             match is_json {
                 true => say_json(&json!({ "deleted": user.id })),
                 false => {
@@ -155,6 +140,23 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
     }
 }
 
+/// Lets a user in, or keeps it out.
+async fn let_in(directory: &Directory, name: &str, is_active: bool, is_json: bool) -> Result<()> {
+    let user = find(directory, name).await?;
+    let change = UserChange {
+        is_active: Some(is_active),
+        ..UserChange::default()
+    };
+    change_user(directory, &user, change).await?;
+    let words = match (user.is_active, is_active) {
+        (true, true) => "was let in already",
+        (false, true) => "is let in",
+        (true, false) => "is disabled",
+        (false, false) => "was disabled already",
+    };
+    told(directory, &user, words, is_json).await
+}
+
 async fn find(directory: &Directory, name: &str) -> Result<User> {
     let user = directory.user(name).await.map_err(refused);
     user.with_context(|| name.to_owned())
@@ -163,7 +165,17 @@ async fn find(directory: &Directory, name: &str) -> Result<User> {
 /// Changes a user, whoever it is.
 async fn change_user(directory: &Directory, user: &User, change: UserChange) -> Result<()> {
     let changed = directory.change(&user.id, change, LastAdmin::MayGo).await;
-    changed.map(|_| ()).map_err(refused)
+    changed.map_err(refused)?;
+    warn_without_admin(directory, user).await
+}
+
+/// Says so if what was done to this user left nobody who looks after the others.
+async fn warn_without_admin(directory: &Directory, before: &User) -> Result<()> {
+    let was_admin = before.role == Role::Admin && before.is_active;
+    if was_admin && !directory.has_admin().await.map_err(refused)? {
+        note("warning: no admin is left who can log in; `user role NAME admin` makes one");
+    }
+    Ok(())
 }
 
 /// Says what a user is now.

@@ -112,6 +112,11 @@ impl Directory {
         Ok(made_up)
     }
 
+    /// Whether there is an admin who can log in.
+    pub async fn has_admin(&self) -> Result<bool, Refusal> {
+        self.store.has_admin().await.map_err(failed)
+    }
+
     /// Deletes a user.
     pub async fn delete(&self, id: &str, last_admin: LastAdmin) -> Result<(), Refusal> {
         found(self.store.delete_user(id, last_admin).await)

@@ -279,3 +279,55 @@ async fn why_postgres_cannot_be_used_is_said_once_with_what_helps() {
         assert!(said.contains(advice) && !said.contains("at line"), "{said}");
     }
 }
+
+#[tokio::test]
+async fn the_command_line_warns_when_no_admin_is_left_and_tells_what_was_so_already() {
+    let database = Database::new(Home::Sqlite).await;
+    for name in ["alice", "bob"] {
+        let email = format!("{name}@example.com");
+        let add = [
+            "user",
+            "add",
+            name,
+            &email,
+            "--admin",
+            "--generate",
+            "--json",
+        ];
+        database.json(&add, "").await;
+    }
+    for (arguments, says, warns) in [
+        (
+            &["user", "disable", "bob"] as &[_],
+            "bob is disabled",
+            false,
+        ),
+        (
+            &["user", "disable", "bob"],
+            "bob was disabled already",
+            false,
+        ),
+        (&["user", "disable", "alice"], "alice is disabled", true),
+        (&["user", "enable", "alice"], "alice is let in", false),
+        (
+            &["user", "enable", "alice"],
+            "alice was let in already",
+            false,
+        ),
+        (&["user", "role", "alice", "user"], "alice is a user", true),
+        (
+            &["user", "role", "alice", "admin"],
+            "alice is an admin",
+            false,
+        ),
+        (&["user", "delete", "alice"], "alice is deleted", true),
+    ] {
+        let output = database.command(arguments, "").await;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(out.trim(), says, "{err}");
+        assert_eq!(err.contains("no admin is left"), warns, "{says}: {err}");
+    }
+}
