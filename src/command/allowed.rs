@@ -18,7 +18,12 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
     }
     match &config.accounts {
         Some(accounts) => {
-            lines.push(format!("a user who is logged in: {everything}"));
+            let but = if lends {
+                ", but no making of OpenAI credentials"
+            } else {
+                ""
+            };
+            lines.push(format!("a user who is logged in: {everything}{but}"));
             lines.push(format!(
                 "registering as a user: {}",
                 match accounts.registration {

@@ -43,7 +43,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     if config.accounts.is_some() {
         let words = match &database {
             Ok(()) => "reached".to_owned(),
-            Err(error) => format!("not usable: {error}"),
+            Err(error) => format!("not usable: {error:#}"),
         };
         say(&redact(&format!(
             "database {}: {words}",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::person::{directory, refused, say_json, say_table};
+use super::person::{Missing, directory, refused, say_json, say_table};
 use super::{runtime, say};
 use crate::admission::accounts::Directory;
 use crate::config::{Config, Registration};
@@ -50,8 +50,12 @@ enum Verb {
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
     runtime()?.block_on(async {
-        let directory = directory(config).await?;
         let is_json = arguments.json;
+        let missing = match arguments.verb {
+            Verb::Create { .. } => Missing::Made,
+            Verb::List | Verb::Revoke { .. } => Missing::Refused,
+        };
+        let directory = directory(config, missing, is_json).await?;
         match arguments.verb {
             Verb::Create {
                 uses,

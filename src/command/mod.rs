@@ -5,6 +5,7 @@ mod check;
 mod csv;
 mod demo;
 mod healthcheck;
+mod import;
 mod invite;
 mod person;
 mod serve;

@@ -12,24 +12,68 @@ use serde::Serialize;
 
 use super::say;
 use crate::admission::accounts::Directory;
-use crate::config::{Config, aligned};
+use crate::config::{Config, DatabaseUrl, aligned};
 use crate::error::Refusal;
-use crate::store::{Condition, Store};
+use crate::store::{self, Condition, Store};
 
-/// The directory of the configured database.
-pub(super) async fn directory(config: &Config) -> Result<Directory> {
+/// What becomes of a file that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is made: something is to be kept in it.
+    Made,
+    /// It is an error: nobody is in it.
+    Refused,
+}
+
+/// The directory of the configured database, which people are told.
+pub(super) async fn directory(
+    config: &Config,
+    missing: Missing,
+    is_json: bool,
+) -> Result<Directory> {
+    let database = place(&config.database);
+    if missing == Missing::Refused && is_missing(&config.database) {
+        bail!(
+            "there is no database {database}: DATABASE_URL names it, a relay with SECRET_KEY or `user add` makes it"
+        );
+    }
     if config.accounts.is_none() {
-        let note = "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same";
-        let _ = writeln!(std::io::stderr(), "{note}");
+        note(
+            "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same",
+        );
+    }
+    if !is_json {
+        note(&format!("database: {database}"));
     }
     let store = Store::open(&config.database).await?;
     if store.condition() != Condition::Up {
+        let reached = store::reach(&config.database).await;
+        reached.with_context(|| format!("DATABASE_URL ({database})"))?;
         bail!(
             "DATABASE_URL ({}): it does not answer",
             config.database.shown()
         );
     }
     Ok(Directory::new(Arc::new(store)))
+}
+
+/// Where a database is, wherever one stands.
+fn place(url: &DatabaseUrl) -> String {
+    let DatabaseUrl::Sqlite(Some(path)) = url else {
+        return url.shown();
+    };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    path.display().to_string()
+}
+
+/// Whether a database is a file that is not there.
+fn is_missing(url: &DatabaseUrl) -> bool {
+    matches!(url, DatabaseUrl::Sqlite(Some(path)) if !path.exists())
+}
+
+/// Says something beside the answer.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A refusal in the words of a terminal.

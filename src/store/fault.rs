@@ -51,6 +51,37 @@ impl Fault {
     }
 }
 
+/// An error of the driver's for the operator: said once, with what helps.
+pub(super) fn in_words(error: &anyhow::Error) -> anyhow::Error {
+    let mut words = Vec::new();
+    for cause in error.chain() {
+        let Some(driver) = cause.downcast_ref::<sqlx::Error>() else {
+            words.push(cause.to_string());
+            continue;
+        };
+        // What is behind it repeats its words.
+        words.push(match driver {
+            sqlx::Error::Database(error) => advised(error.as_ref()),
+            sqlx::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        });
+        break;
+    }
+    anyhow::anyhow!(words.join(": "))
+}
+
+/// By the codes of Postgres' appendix A.
+fn advised(error: &dyn DatabaseError) -> String {
+    let message = error.message();
+    match error.code().as_deref() {
+        Some("28P01" | "28000") => format!(
+            "{message}. Check user and password in the URL; there a password's @ is %40, / is %2F, : is %3A"
+        ),
+        Some("3D000") => format!("{message}. Make it with `createdb`, or check the URL's path"),
+        _ => message.to_owned(),
+    }
+}
+
 /// Postgres shuts down, starts up, or has no connection left (classes 08, 53 and 57 of its
 /// appendix A).
 fn is_going_down(error: &dyn DatabaseError) -> bool {

@@ -24,12 +24,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 
-pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
+pub use adoption::{Adoption, ForeignUser, Lack, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
 pub use logins::{BATCH, Member, NewLogin, Refresh, Rotation};
 pub use users::{Credentials, LastAdmin, NewUser, Page, Role, User, UserChange};
 
+use self::fault::in_words;
 use crate::config::DatabaseUrl;
 
 /// How long a connection may take to be had.
@@ -95,11 +96,13 @@ impl Store {
         match store.prepare().await {
             Ok(()) => store.note(Condition::Up),
             Err(error) if store.dialect == Dialect::Postgres && is_absence(&error) => {
+                // A pool only knows that it had no connection in time.
+                let cause = reach(url).await.err().unwrap_or(error);
                 tracing::warn!(
-                    "the database does not answer yet ({error:#}): accounts wait for it, all else is served"
+                    "the database does not answer yet ({cause:#}): accounts wait for it, all else is served"
                 );
             }
-            Err(error) => return Err(error).with_context(context),
+            Err(error) => return Err(in_words(&error)).with_context(context),
         }
         Ok(store)
     }
@@ -286,6 +289,10 @@ impl Store {
 
 /// Whether a database can be had, without changing anything in it.
 pub async fn reach(url: &DatabaseUrl) -> Result<()> {
+    try_reach(url).await.map_err(|error| in_words(&error))
+}
+
+async fn try_reach(url: &DatabaseUrl) -> Result<()> {
     sqlx::any::install_default_drivers();
     let connection = match url {
         DatabaseUrl::Sqlite(None) => return Ok(()),

@@ -321,6 +321,13 @@ impl Store {
         set.await
     }
 
+    /// Whether an admin can log in.
+    pub async fn has_admin(&self) -> Result<bool, Fault> {
+        let query = sqlx::query_scalar::<_, i64>(COUNT_ADMINS);
+        let count = self.ask(query.fetch_one(&self.reader)).await?;
+        Ok(count > 0)
+    }
+
     /// Deletes a user with all that belongs to it; whether there was one.
     pub async fn delete_user(&self, id: &str, last_admin: LastAdmin) -> Result<bool, Fault> {
         let deleted = self.ask(async {
@@ -341,14 +348,19 @@ impl Store {
     }
 }
 
+/// Those who can log in.
+const COUNT_ADMINS: &str =
+    "SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin' AND is_active = 1";
+
 impl LastAdmin {
     /// Whether one more admin than there must be is there.
     async fn may_go(self, work: &mut Transaction<'_, Any>) -> sqlx::Result<bool> {
         if self == LastAdmin::MayGo {
             return Ok(true);
         }
-        let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin' AND is_active = 1";
-        let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut **work).await?;
+        let count: i64 = sqlx::query_scalar(COUNT_ADMINS)
+            .fetch_one(&mut **work)
+            .await?;
         Ok(count > 1)
     }
 }

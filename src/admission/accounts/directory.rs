@@ -10,7 +10,7 @@ use super::keys::{hash, new_invite_code, new_password};
 use super::password::{Busy, Hasher, weakness};
 use crate::error::{Kind, Problem, Refusal};
 use crate::store::{
-    Adopted, Fault, ForeignUser, Invite, LastAdmin, NewInvite, NewUser, Page, Role, Store, Taken,
+    Adoption, Fault, ForeignUser, Invite, LastAdmin, NewInvite, NewUser, Page, Role, Store, Taken,
     User, UserChange, now_ms,
 };
 
@@ -112,13 +112,18 @@ impl Directory {
         Ok(made_up)
     }
 
+    /// Whether there is an admin who can log in.
+    pub async fn has_admin(&self) -> Result<bool, Refusal> {
+        self.store.has_admin().await.map_err(failed)
+    }
+
     /// Deletes a user.
     pub async fn delete(&self, id: &str, last_admin: LastAdmin) -> Result<(), Refusal> {
         found(self.store.delete_user(id, last_admin).await)
     }
 
-    /// Takes over the users of another program.
-    pub async fn import(&self, users: &[ForeignUser]) -> Result<Adopted, Refusal> {
+    /// Takes over the users of another program, all or none, and says what became of each.
+    pub async fn import(&self, users: &[ForeignUser]) -> Result<Vec<Adoption>, Refusal> {
         let adopted = self.store.adopt(users, now_ms()).await;
         adopted.map_err(failed)
     }

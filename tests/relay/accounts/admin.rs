@@ -229,3 +229,105 @@ on_both! {
         assert!(!people.opens(&tokens).await, "a login from before stays ended");
     }
 }
+
+#[tokio::test]
+async fn commands_that_add_nothing_make_no_database_and_say_which_one_they_mean() {
+    let database = Database::new(Home::Sqlite).await;
+    let file = database.url.trim_start_matches("sqlite:///").to_owned();
+    let cases: [&[&str]; 5] = [
+        &["user", "list"],
+        &["user", "disable", "alice"],
+        &["user", "delete", "alice"],
+        &["invite", "list"],
+        &["invite", "revoke", "1"],
+    ];
+    for arguments in cases {
+        let output = database.command(arguments, "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains(&format!("there is no database {file}")),
+            "{arguments:?}: {said}"
+        );
+        assert!(!std::path::Path::new(&file).exists(), "{arguments:?}");
+    }
+    database.json(&["invite", "create", "--json"], "").await;
+    let output = database.command(&["user", "list"], "").await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains(&format!("database: {file}")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn why_postgres_cannot_be_used_is_said_once_with_what_helps() {
+    let good = Postgres::shared().database();
+    let (server, _) = good.rsplit_once('/').expect("a path");
+    for (url, cause, advice) in [
+        (format!("{server}/nowhere"), "does not exist", "createdb"),
+        (
+            "postgres://postgres@127.0.0.1:1/none".to_owned(),
+            "Connection refused",
+            "DATABASE_URL (",
+        ),
+    ] {
+        let output = Database::at(url).command(&["user", "list"], "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches(cause).count(), 1, "{said}");
+        assert!(said.contains(advice) && !said.contains("at line"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_warns_when_no_admin_is_left_and_tells_what_was_so_already() {
+    let database = Database::new(Home::Sqlite).await;
+    for name in ["alice", "bob"] {
+        let email = format!("{name}@example.com");
+        let add = [
+            "user",
+            "add",
+            name,
+            &email,
+            "--admin",
+            "--generate",
+            "--json",
+        ];
+        database.json(&add, "").await;
+    }
+    for (arguments, says, warns) in [
+        (
+            &["user", "disable", "bob"] as &[_],
+            "bob is disabled",
+            false,
+        ),
+        (
+            &["user", "disable", "bob"],
+            "bob was disabled already",
+            false,
+        ),
+        (&["user", "disable", "alice"], "alice is disabled", true),
+        (&["user", "enable", "alice"], "alice is let in", false),
+        (
+            &["user", "enable", "alice"],
+            "alice was let in already",
+            false,
+        ),
+        (&["user", "role", "alice", "user"], "alice is a user", true),
+        (
+            &["user", "role", "alice", "admin"],
+            "alice is an admin",
+            false,
+        ),
+        (&["user", "delete", "alice"], "alice is deleted", true),
+    ] {
+        let output = database.command(arguments, "").await;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(out.trim(), says, "{err}");
+        assert_eq!(err.contains("no admin is left"), warns, "{says}: {err}");
+    }
+}

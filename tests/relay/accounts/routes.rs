@@ -141,7 +141,7 @@ async fn bodies_that_cannot_be_used_are_422_with_the_fields_at_fault() {
         ),
         ("/api/v1/auth/register", "{", ""),
         ("/api/v1/auth/register", "[]", ""),
-        ("/api/v1/auth/register", "", ""),
+        ("/api/v1/auth/register", "", "username"),
         ("/api/v1/auth/login", r#"{"username":"alice"}"#, "password"),
         (
             "/api/v1/auth/login",
@@ -417,5 +417,28 @@ on_both! {
         }
         assert_eq!(register("alice", "new@example.com", &invite["code"]).await.0, 400);
         assert_eq!(register("new", "new@example.com", &invite["code"]).await.0, 201);
+    }
+}
+
+on_both! {
+    async fn every_missing_field_is_named_also_where_there_is_no_body(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let token = Some(admin.access.as_str());
+        let body = json!({ "username": "flo" });
+        for (method, path, body, missing) in [
+            ("POST", "/api/v1/auth/register", Some(&body), &["email", "password"] as &[_]),
+            ("POST", "/api/v1/admin/users", Some(&body), &["email", "password"]),
+            ("POST", "/api/v1/auth/login", None, &["username", "password"]),
+            ("DELETE", "/api/v1/auth/me", None, &["password"]),
+        ] {
+            let answer = people.call(method, path, token, body).await;
+            assert_eq!(answer.status, 422, "{path}: {}", answer.text());
+            let json = answer.json();
+            let problems = json["detail"].as_array().expect("a list");
+            let named: Vec<_> = problems.iter().map(|problem| problem["loc"][1].as_str().expect("a name")).collect();
+            assert_eq!(named, missing, "{path}");
+            assert!(problems.iter().all(|problem| problem["msg"] == "This field is required."), "{path}: {json}");
+        }
     }
 }
