@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::accounts::Accounts;
-use crate::admission::{Drain, Gate, Pressure, Sessions, Terms};
+use crate::admission::{Drain, Gate, Limiter, Pressure, Sessions, Terms};
 use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
@@ -27,6 +27,7 @@ pub struct App {
     server: Server,
     monitoring: Option<Monitoring>,
     accounts: Option<Arc<Accounts>>,
+    limiter: Arc<Limiter>,
 }
 
 impl App {
@@ -51,11 +52,14 @@ impl App {
             environment: config.environment,
             has_server_key: upstream.has_server_key(),
         };
+        let limiter = Arc::new(Limiter::new(&config.limiting)?);
+        limiter.begin().await;
         let gate = Arc::new(Gate::new(
             terms,
             Arc::clone(&drain),
             Arc::clone(&pressure),
             Arc::clone(&sessions),
+            Arc::clone(&limiter),
             Arc::clone(&counters),
         ));
         let control = Control::new(
@@ -63,7 +67,7 @@ impl App {
             sessions,
             counters,
             Arc::clone(&gate),
-            services(&upstream, store),
+            services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
         let monitoring = config.server.metrics_address;
@@ -84,6 +88,7 @@ impl App {
             server,
             monitoring,
             accounts,
+            limiter,
         })
     }
 
@@ -113,6 +118,8 @@ impl App {
         if let Some(monitoring) = self.monitoring {
             beside.spawn(monitoring.run(end.clone()));
         }
+        let (limiter, stopped) = (self.limiter, end.clone());
+        beside.spawn(async move { limiter.watch(stopped).await });
         self.server.run(stop).await;
         end.cancel();
         beside.close();
@@ -121,7 +128,12 @@ impl App {
 }
 
 /// What the detailed health looks at.
-fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service> {
+fn services(
+    upstream: &Arc<Upstream>,
+    store: Option<Arc<Store>>,
+    limiter: &Arc<Limiter>,
+    has_redis: bool,
+) -> Vec<Service> {
     let upstream = Arc::clone(upstream);
     let openai = Service::new("openai", move || {
         let upstream = Arc::clone(&upstream);
@@ -134,7 +146,16 @@ fn services(upstream: &Arc<Upstream>, store: Option<Arc<Store>>) -> Vec<Service>
         }),
         None => Service::off("database"),
     };
-    vec![openai, database]
+    let redis = if has_redis {
+        let limiter = Arc::clone(limiter);
+        Service::dispensable("redis", move || {
+            let limiter = Arc::clone(&limiter);
+            async move { limiter.probe().await }
+        })
+    } else {
+        Service::off("redis")
+    };
+    vec![openai, database, redis]
 }
 
 /// Where on the disk the relay keeps things.

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::fields::Allowance;
+
 /// Tells SDKs whether a retry makes sense (wire.md 1.3: `x-should-retry` overrides their own rule).
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -59,6 +61,8 @@ pub enum Kind {
     Conflict,
     /// Too many passwords were tried.
     TooManyAttempts,
+    /// A limit of the operator's is reached.
+    RateLimited,
     /// The database does not answer, or cannot write.
     DatabaseUnavailable,
     /// The page's origin is not on the list.
@@ -111,7 +115,7 @@ impl Kind {
             Kind::NotFound | Kind::AccountsOff => StatusCode::NOT_FOUND,
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::InvalidFields => StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            Kind::TooManyAttempts | Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Kind::UriTooLong => StatusCode::URI_TOO_LONG,
             Kind::Unauthorized | Kind::BadLogin => StatusCode::UNAUTHORIZED,
             Kind::Forbidden | Kind::OriginNotAllowed => StatusCode::FORBIDDEN,
@@ -163,6 +167,8 @@ impl Kind {
             Kind::AlreadyTaken => "already_taken",
             Kind::Conflict => "conflict",
             Kind::TooManyAttempts => "too_many_attempts",
+            // OpenAI's own (wire.md 2.1), as the type is.
+            Kind::RateLimited => "rate_limit_exceeded",
             Kind::DatabaseUnavailable => "database_unavailable",
             Kind::OriginNotAllowed => "origin_not_allowed",
             Kind::BodyTooLarge => "body_too_large",
@@ -184,9 +190,12 @@ impl Kind {
         }
     }
 
-    /// `invalid_request_error` where the client must change something, else `relay_error`.
+    /// `invalid_request_error` where the client must change something, else `relay_error`; OpenAI's own
+    /// (wire.md 2.1) where the client must wait.
     fn error_type(self) -> &'static str {
-        if self.status().is_client_error() {
+        if self == Kind::RateLimited {
+            "rate_limit_error"
+        } else if self.status().is_client_error() {
             "invalid_request_error"
         } else {
             "relay_error"
@@ -210,9 +219,16 @@ pub struct Refusal {
     request_id: Box<str>,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
-    allow: Option<&'static str>,
     cause: Option<&'static str>,
-    problems: Box<[Problem]>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What few refusals have.
+#[derive(Clone, Debug, Default)]
+struct Extra {
+    allow: Option<&'static str>,
+    allowance: Option<Allowance>,
+    problems: Vec<Problem>,
 }
 
 /// What is wrong with one field.
@@ -253,9 +269,8 @@ impl Refusal {
             request_id: format!("req_{}", Uuid::new_v4().simple()).into(),
             param: None,
             retry_after_s: None,
-            allow: None,
             cause: None,
-            problems: Box::default(),
+            extra: None,
         }
     }
 
@@ -263,7 +278,7 @@ impl Refusal {
     pub fn over_fields(problems: Vec<Problem>) -> Refusal {
         let message = "Some fields cannot be used as they are.";
         let mut refusal = Refusal::new(Kind::InvalidFields, message);
-        refusal.problems = problems.into_boxed_slice();
+        refusal.extra().problems = problems;
         refusal
     }
 
@@ -289,10 +304,17 @@ impl Refusal {
         self
     }
 
+    /// Adds what is left of the limit that was reached.
+    #[must_use]
+    pub fn leaving(mut self, allowance: Allowance) -> Refusal {
+        self.extra().allowance = Some(allowance);
+        self
+    }
+
     /// Adds `Allow`, the methods that the route has.
     #[must_use]
     pub fn allow(mut self, methods: &'static str) -> Refusal {
-        self.allow = Some(methods);
+        self.extra().allow = Some(methods);
         self
     }
 
@@ -310,7 +332,7 @@ impl Refusal {
 
     /// What is wrong with which fields.
     pub fn problems(&self) -> &[Problem] {
-        &self.problems
+        self.extra.as_ref().map_or(&[], |extra| &extra.problems)
     }
 
     /// What the operator should know.
@@ -331,6 +353,10 @@ impl Refusal {
     /// The id under which client and operator find this refusal.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// The answer in the form that the client behind this door understands.
@@ -418,7 +444,11 @@ impl Refusal {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(methods) = self.allow {
+        let extra = self.extra.as_deref();
+        if let Some(allowance) = extra.and_then(|extra| extra.allowance) {
+            allowance.write(headers);
+        }
+        if let Some(methods) = extra.and_then(|extra| extra.allow) {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
         if self.kind == Kind::SocketVersion {

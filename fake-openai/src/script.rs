@@ -21,7 +21,8 @@
 //! | `half-close` | closes its side before the head, and goes on reading |
 //! | `wrong-length=5` | announces so many bytes more than follow |
 //! | `garbage` | answers something that is not HTTP |
-//! | `trailers`, `close`, `no-request-id` | sends trailers, closes afterwards, leaves the id out |
+//! | `trailers`, `close` | sends trailers, closes afterwards |
+//! | `no-request-id`, `no-rate-limits` | leaves those headers out |
 //!
 //! What it can do to a WebSocket is listed in `ws::faults`.
 
@@ -57,6 +58,7 @@ pub struct Script {
     pub(crate) trailers: bool,
     pub(crate) close: bool,
     pub(crate) no_request_id: bool,
+    pub(crate) no_rate_limits: bool,
     pub(crate) socket: Faults,
 }
 
@@ -119,6 +121,7 @@ impl Script {
             "trailers" => self.trailers = true,
             "close" => self.close = true,
             "no-request-id" => self.no_request_id = true,
+            "no-rate-limits" => self.no_rate_limits = true,
             _ => self.socket.set(key, value)?,
         }
         Some(())

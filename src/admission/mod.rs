@@ -1,11 +1,13 @@
 //! The gate: the ordered checks between a caller's claim and a Permit.
 //!
-//! Order: draining → origin → credential → what the credential may do. Nobody else builds a
+//! Order: draining → origin → credential → what the credential may do → a key to lend → limits on
+//! requests → limits on what runs at once → room for a session. Nobody else builds a
 //! Permit, and nothing is sent upstream before there is one.
 
 pub mod accounts;
 mod credential;
 mod drain;
+mod limit;
 mod network;
 mod permit;
 mod pressure;
@@ -14,9 +16,11 @@ mod revocation;
 mod sessions;
 mod visitor;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use drain::{Departure, Drain};
+pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
 pub use pressure::{Holding, Level, Pressure};
@@ -27,9 +31,10 @@ pub use visitor::{Caller, Visitor};
 
 use accounts::Accounts;
 
-use crate::config::{Access, Environment};
+use crate::config::{Access, CallerKind, Environment, Family};
 use crate::error::{Kind, Refusal};
-use crate::telemetry::Counters;
+use crate::telemetry::{self, Counters};
+use permit::Held;
 use sessions::SessionSlot;
 
 /// What a client is told to wait, in seconds, when the relay shuts down: by then its successor runs.
@@ -92,12 +97,27 @@ pub struct Ask<'a> {
     pub claim: Claim<'a>,
     /// What for.
     pub right: Right,
+    /// The family of the route, where it is relayed.
+    pub family: Option<Family>,
     /// The page that sent the request.
     pub origin: Option<&'a str>,
+    /// The client's address, seen through trusted proxies.
+    pub client: IpAddr,
     /// Whether the request wants to become a socket.
     pub is_upgrade: bool,
     /// Whether a process on this machine called without a proxy between.
     pub direct_loopback: bool,
+}
+
+impl Ask<'_> {
+    /// The family that its exchange counts as.
+    fn counted_as(&self) -> telemetry::Family {
+        match self.right {
+            _ if self.is_upgrade => telemetry::Family::Socket,
+            Right::Offer => telemetry::Family::Offer,
+            _ => telemetry::Family::of(self.family),
+        }
+    }
 }
 
 /// Decides who gets in.
@@ -106,6 +126,7 @@ pub struct Gate {
     drain: Arc<Drain>,
     pressure: Arc<Pressure>,
     sessions: Arc<Sessions>,
+    limiter: Arc<Limiter>,
     counters: Arc<Counters>,
 }
 
@@ -128,6 +149,7 @@ impl Gate {
         drain: Arc<Drain>,
         pressure: Arc<Pressure>,
         sessions: Arc<Sessions>,
+        limiter: Arc<Limiter>,
         counters: Arc<Counters>,
     ) -> Gate {
         Gate {
@@ -135,6 +157,7 @@ impl Gate {
             drain,
             pressure,
             sessions,
+            limiter,
             counters,
         }
     }
@@ -149,6 +172,11 @@ impl Gate {
         self.pressure.level()
     }
 
+    /// The limits.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
     /// Whether the strict rules hold.
     pub fn is_production(&self) -> bool {
         self.terms.environment.is_production()
@@ -156,14 +184,11 @@ impl Gate {
 
     /// Admits a request, or says why not.
     pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
-        let admitted = self
-            .check(ask)
-            .await
-            .and_then(|principal| Ok((principal, self.slot(ask)?)));
-        match admitted {
-            Ok((principal, slot)) => {
+        match self.check(ask).await {
+            Ok((principal, held)) => {
                 let counters = Arc::clone(&self.counters);
-                let permit = Permit::new(principal, request, counters, &self.drain, slot);
+                let family = ask.counted_as();
+                let permit = Permit::new(principal, request, family, counters, &self.drain, held);
                 Ok(permit)
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
@@ -198,7 +223,7 @@ impl Gate {
     }
 
     /// The ordered checks.
-    async fn check(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+    async fn check(&self, ask: &Ask<'_>) -> Result<(Principal, Held), Refusal> {
         let principal = self.identify(ask).await?;
         if principal.own_credential().is_none() && !self.terms.has_server_key {
             return Err(Refusal::new(
@@ -206,6 +231,21 @@ impl Gate {
                 "This relay has no OPENAI_API_KEY to lend. The operator can set it, or clients bring an ephemeral OpenAI credential of their own.",
             ));
         }
+        let asking = asking(ask, &principal);
+        let taken = self.limiter.take(&asking).await?;
+        match self.slot(ask) {
+            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
+            Err(refusal) => {
+                self.limiter.give_back(&asking, taken).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Finds out who asks for a route of the relay's own, whether they may, and charges them for it.
+    pub async fn welcome(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+        let principal = self.identify(ask).await?;
+        self.limiter.charge(&asking(ask, &principal)).await?;
         Ok(principal)
     }
 
@@ -228,6 +268,16 @@ impl Gate {
     pub fn check_stranger(&self, origin: Option<&str>) -> Result<(), Refusal> {
         self.check_open()?;
         self.check_page(origin)
+    }
+
+    /// Charges what a stranger asks for.
+    pub async fn charge_stranger(&self, client: IpAddr) -> Result<Taken, Refusal> {
+        self.limiter.charge(&stranger(client)).await
+    }
+
+    /// Gives a stranger back what turned out to be nobody's trial.
+    pub async fn forgive_stranger(&self, client: IpAddr, taken: Taken) {
+        self.limiter.give_back(&stranger(client), taken).await;
     }
 
     /// Whether new work is taken at all.
@@ -267,5 +317,28 @@ impl Gate {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+fn asking<'a>(ask: &Ask<'_>, principal: &'a Principal) -> Asking<'a> {
+    Asking {
+        kind: principal.kind(),
+        name: principal.name(),
+        client: ask.client,
+        right: ask.right,
+        family: ask.family,
+        is_upgrade: ask.is_upgrade,
+    }
+}
+
+/// Somebody who uses the routes for users without being one yet.
+fn stranger(client: IpAddr) -> Asking<'static> {
+    Asking {
+        kind: CallerKind::Anonymous,
+        name: None,
+        client,
+        right: Right::User,
+        family: None,
+        is_upgrade: false,
     }
 }

@@ -8,10 +8,12 @@ use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::drain::{Departure, Drain};
+use super::limit::Taken;
 use super::principal::Principal;
 use super::revocation::Revocation;
 use super::sessions::SessionSlot;
 use crate::error::{Kind, Refusal};
+use crate::fields::Allowance;
 use crate::telemetry::{Counters, Ended, Family, Finished, Outcome, Talk, Traffic, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
@@ -39,6 +41,15 @@ impl Request {
     }
 }
 
+/// What an exchange holds until it ends.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The place of a session.
+    pub(super) _slot: Option<SessionSlot>,
+    /// What it took of the limits.
+    pub(super) taken: Taken,
+}
+
 /// The right to one exchange. Made by the gate alone, moved into whoever carries the exchange;
 /// its drop gives back what it holds and writes the exchange's one log line.
 #[must_use]
@@ -59,7 +70,7 @@ pub struct Permit {
     bytes_up: u64,
     bytes_down: u64,
     talk: Option<Box<Talk>>,
-    _slot: Option<SessionSlot>,
+    held: Held,
     _running: TaskTrackerToken,
 }
 
@@ -67,14 +78,11 @@ impl Permit {
     pub(super) fn new(
         principal: Principal,
         request: Request,
+        family: Family,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
-        slot: Option<SessionSlot>,
+        held: Held,
     ) -> Permit {
-        let family = match slot {
-            Some(_) => Family::Socket,
-            None => Family::of_path(&request.path),
-        };
         counters.started(family);
         Permit {
             principal,
@@ -91,7 +99,7 @@ impl Permit {
             bytes_up: 0,
             bytes_down: 0,
             talk: None,
-            _slot: slot,
+            held,
             _running: drain.token(),
             drain: Arc::clone(drain),
         }
@@ -100,6 +108,11 @@ impl Permit {
     /// Who was admitted.
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// What is left of the limit that this exchange came closest to, if one was charged for it.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.held.taken.allowance()
     }
 
     /// When the request's head had arrived.

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use super::Right;
 use super::accounts::{Account, Standing};
 use super::revocation::Revocation;
+use crate::config::CallerKind;
 use crate::error::{Kind, Refusal};
 use crate::store::Role;
 
@@ -32,6 +33,25 @@ impl Principal {
             Principal::Ephemeral(_) => "ephemeral",
             Principal::ClientKey(_) => "client-key",
             Principal::Anonymous => "anonymous",
+        }
+    }
+
+    /// What kind of caller it is, for limits.
+    pub fn kind(&self) -> CallerKind {
+        match self {
+            Principal::RelayToken => CallerKind::Token,
+            Principal::Account(_) => CallerKind::User,
+            Principal::Ephemeral(_) | Principal::ClientKey(_) => CallerKind::OpenAi,
+            Principal::Anonymous => CallerKind::Anonymous,
+        }
+    }
+
+    /// The name under which it is limited as a user. Whoever the relay cannot tell apart has none:
+    /// OpenAI's credentials are not verified here, so anybody could make up as many as it takes.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Principal::RelayToken | Principal::Account(_) => Some(self.subject()),
+            Principal::Ephemeral(_) | Principal::ClientKey(_) | Principal::Anonymous => None,
         }
     }
 

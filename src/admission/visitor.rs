@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Ask, Claim, Right};
+use crate::config::Family;
 
 /// What the wire claims about who asks.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +19,32 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// What the gate is asked when this caller wants to do that.
-    pub fn ask(&self, right: Right, is_upgrade: bool) -> Ask<'a> {
+    /// What the gate is asked when this caller wants to do that on a route of the relay's own.
+    pub fn ask(&self, right: Right) -> Ask<'a> {
         Ask {
             claim: self.claim,
             right,
+            family: None,
             origin: self.origin,
-            is_upgrade,
+            client: self.client,
+            is_upgrade: false,
             direct_loopback: self.direct_loopback,
+        }
+    }
+
+    /// The same on a route that is relayed.
+    pub fn ask_for(&self, right: Right, family: Family) -> Ask<'a> {
+        Ask {
+            family: Some(family),
+            ..self.ask(right)
+        }
+    }
+
+    /// The same for a socket.
+    pub fn ask_to_upgrade(&self, right: Right, family: Family) -> Ask<'a> {
+        Ask {
+            is_upgrade: true,
+            ..self.ask_for(right, family)
         }
     }
 }

@@ -207,15 +207,15 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
 }
 
 /// Host and port between the slashes of a URL.
-struct Authority {
+pub(super) struct Authority {
     /// Lower case, IPv6 without brackets.
-    host: String,
+    pub(super) host: String,
     /// Never 0.
-    port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
 impl Authority {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
             return Err("has a user or password in it, which does not belong there".to_owned());
         }
@@ -285,7 +285,8 @@ pub(super) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn render(host: &str, port: Option<u16>) -> String {
+/// Host and port as a URL has them.
+pub(super) fn render(host: &str, port: Option<u16>) -> String {
     let host = if host.contains(':') {
         format!("[{host}]")
     } else {

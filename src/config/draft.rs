@@ -10,6 +10,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::accounts::AccountsDraft;
+use super::limiting::{Limiting, LimitingDraft};
 use super::{
     Access, BaseUrl, Beta, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
     Origins, Proxy, Realtime, Server, TrustedProxies, Upstream, value,
@@ -24,6 +25,8 @@ pub(super) struct Draft {
     pub(super) origins: Option<Origins>,
     /// What is said of accounts, until it is settled.
     pub(super) accounts: AccountsDraft,
+    /// What is said of limits, until it is settled.
+    pub(super) limiting: LimitingDraft,
     pub(super) notes: Vec<String>,
 }
 
@@ -41,6 +44,7 @@ impl Draft {
             },
             upstream: blank_upstream(),
             realtime: blank_realtime(),
+            limiting: Limiting::none(),
             accounts: None,
             database: DatabaseUrl::Sqlite(None),
             default_model: String::new(),
@@ -57,6 +61,7 @@ impl Draft {
             given: BTreeSet::new(),
             origins: None,
             accounts: AccountsDraft::default(),
+            limiting: LimitingDraft::default(),
             notes: Vec::new(),
         }
     }

@@ -10,9 +10,12 @@ mod document;
 mod dotenv;
 mod draft;
 mod file;
+mod limit;
+mod limiting;
 mod limits;
 mod mask;
 mod realtime;
+mod redis;
 mod review;
 mod row;
 mod source;
@@ -32,6 +35,9 @@ pub use tracing::Level;
 pub use address::{BaseUrl, ProxyUrl};
 pub use database::DatabaseUrl;
 pub use document::{aligned, configuration_markdown, effective_text, env_example};
+pub use limit::{Bound, CallerKind, Callers, Family, Limit, Per, What};
+pub use limiting::Limiting;
+pub use redis::{Layout, RedisUrl};
 pub use source::Sources;
 
 use draft::Draft;
@@ -50,6 +56,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Realtime sessions.
     pub realtime: Realtime,
+    /// Limits on what callers ask for.
+    pub limiting: Limiting,
     /// Accounts; `None` where they are off.
     pub accounts: Option<Accounts>,
     /// Where accounts are kept.

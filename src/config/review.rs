@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use super::accounts;
 use super::address::is_loopback;
 use super::draft::Draft;
+use super::limiting;
 use super::value::{is_placeholder, is_token};
 use super::{Config, Origins};
 
@@ -15,6 +16,7 @@ pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     settle_origins(draft);
     review_keys(draft, errors);
     accounts::settle(draft, errors);
+    limiting::settle(draft, errors);
     review_tls(draft, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;

@@ -40,6 +40,7 @@ pub(super) enum Section {
     Access,
     Server,
     Limits,
+    Rates,
     Upstream,
     Realtime,
     Accounts,
@@ -47,11 +48,12 @@ pub(super) enum Section {
 }
 
 impl Section {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Keys,
         Self::Access,
         Self::Server,
         Self::Limits,
+        Self::Rates,
         Self::Upstream,
         Self::Realtime,
         Self::Accounts,
@@ -65,6 +67,7 @@ impl Section {
             Self::Access => "Who may use the server's key",
             Self::Server => "Listening and stopping",
             Self::Limits => "Limits that protect",
+            Self::Rates => "Limits on callers",
             Self::Upstream => "The way to OpenAI",
             Self::Realtime => "Realtime",
             Self::Accounts => "Accounts",

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::accounts::ACCOUNTS;
 use super::draft::{Draft, put};
+use super::limiting::LIMITING;
 use super::limits::LIMITS;
 use super::realtime::REALTIME;
 use super::row::{PLAIN, Row, Section};
@@ -20,7 +21,11 @@ const PROXY: &str =
 
 /// Every variable that has an effect, in the order of the documents.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().chain(REALTIME).chain(LIMITS).chain(ACCOUNTS)
+    ROWS.iter()
+        .chain(REALTIME)
+        .chain(LIMITS)
+        .chain(LIMITING)
+        .chain(ACCOUNTS)
 }
 
 const ROWS: &[Row] = &[

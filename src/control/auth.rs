@@ -89,6 +89,7 @@ pub(super) async fn register(
     stranger: Stranger,
     Input(new): Input<Registration>,
 ) -> Result<(StatusCode, Json<UserView>), No> {
+    stranger.charge().await?;
     let details = Details {
         username: new.username.0,
         email: new.email.0,
@@ -135,7 +136,12 @@ pub(super) async fn refresh(
 ) -> Result<Json<TokenPair>, No> {
     let accounts = &visit.accounts;
     let tokens = match shown.refresh_token {
-        Some(token) => accounts.refresh(&token.0, visit.client).await?,
+        Some(token) => {
+            let trial = visit.charge().await?;
+            let tokens = accounts.refresh(&token.0, visit.client).await?;
+            visit.forgive(trial).await;
+            tokens
+        }
         None => accounts.renew(visit.signed_in?.account()).await?,
     };
     Ok(Json(tokens.into()))
@@ -155,7 +161,10 @@ pub(super) async fn logout(
 ) -> Result<StatusCode, No> {
     let accounts = &visit.accounts;
     match shown.refresh_token {
-        Some(token) => accounts.log_out_by_refresh_token(&token.0).await?,
+        Some(token) => {
+            visit.charge().await?;
+            accounts.log_out_by_refresh_token(&token.0).await?;
+        }
         None => accounts.log_out(visit.signed_in?.account()).await?,
     }
     Ok(StatusCode::NO_CONTENT)

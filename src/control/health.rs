@@ -30,6 +30,7 @@ type Checking = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 /// Something that the relay stands on.
 pub struct Service {
     name: &'static str,
+    is_needed: bool,
     check: Option<Box<dyn Fn() -> Checking + Send + Sync>>,
 }
 
@@ -41,13 +42,32 @@ impl Service {
     {
         Service {
             name,
+            is_needed: true,
             check: Some(Box::new(move || Box::pin(check()))),
+        }
+    }
+
+    /// The same for one that the relay can go on without.
+    pub fn dispensable<F>(
+        name: &'static str,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Service
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        Service {
+            is_needed: false,
+            ..Service::new(name, check)
         }
     }
 
     /// One that this relay does without.
     pub fn off(name: &'static str) -> Service {
-        Service { name, check: None }
+        Service {
+            name,
+            is_needed: false,
+            check: None,
+        }
     }
 
     async fn look(&self) -> (&'static str, ServiceHealth) {
@@ -65,6 +85,7 @@ impl Service {
             },
             latency_ms: Some((start.elapsed().as_secs_f64() * 1e6).round() / 1e3),
             error: found.err(),
+            is_needed: self.is_needed,
         };
         (self.name, health)
     }
@@ -80,6 +101,9 @@ pub(super) struct ServiceHealth {
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether the relay cannot do without.
+    #[serde(skip)]
+    is_needed: bool,
 }
 
 impl ServiceHealth {
@@ -88,6 +112,7 @@ impl ServiceHealth {
             status: "off",
             latency_ms: None,
             error: None,
+            is_needed: false,
         }
     }
 }
@@ -182,7 +207,8 @@ pub(super) async fn detailed(
 ) -> Result<(StatusCode, Json<Value>), No> {
     let inspection = Arc::clone(&control.inspection);
     let services = inspection.services().await;
-    let is_healthy = services.iter().all(|(_, one)| one.status != "unhealthy");
+    let is_missing = |one: &ServiceHealth| one.is_needed && one.status == "unhealthy";
+    let is_healthy = !services.iter().any(|(_, one)| is_missing(one));
     let services: serde_json::Map<String, Value> = services
         .into_iter()
         .map(|(name, health)| (name.to_owned(), json!(health)))

@@ -15,6 +15,7 @@ use super::Control;
 use super::answer::{ErrorView, No};
 use super::system::{Process, process};
 use super::visit::Operator;
+use crate::admission::LimiterState;
 use crate::error::Refusal;
 use crate::telemetry::{BOUNDS_S, Durations, Family, FamilyCounts, Outcome, Snapshot};
 
@@ -33,6 +34,7 @@ struct Now {
     pressure: u8,
     /// Whether the database answers, where there is one.
     database: Option<bool>,
+    limits: LimiterState,
     process: Process,
 }
 
@@ -41,49 +43,59 @@ struct Row {
     /// Without the endings that its type and unit add.
     name: &'static str,
     kind: MetricType,
-    unit: Option<Unit>,
+    /// `bytes`, `seconds`, or none.
+    unit: &'static str,
     labels: &'static str,
     help: &'static str,
     tell: fn(&Now, MetricEncoder<'_>) -> fmt::Result,
 }
 
+/// A number without unit and labels.
+const PLAIN: Row = Row {
+    name: "",
+    kind: MetricType::Gauge,
+    unit: "",
+    labels: "",
+    help: "",
+    tell: |_, _| Ok(()),
+};
+
 const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_build",
         kind: MetricType::Info,
-        unit: None,
         labels: "version",
         help: "The version that runs",
         tell: |_, mut encoder| encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_started",
         kind: MetricType::Counter,
-        unit: None,
         labels: "route",
         help: "Exchanges that were admitted: requests and sessions",
         tell: |now, encoder| each_family(now, encoder, |one, metric| counter(metric, one.started)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges",
         kind: MetricType::Counter,
-        unit: None,
         labels: "route, outcome",
         help: "Admitted exchanges that ended, by how they ended",
         tell: tell_endings,
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_running",
-        kind: MetricType::Gauge,
-        unit: None,
         labels: "route",
         help: "Admitted exchanges that run",
         tell: |now, encoder| each_family(now, encoder, |one, metric| gauge(metric, one.running())),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_relayed",
         kind: MetricType::Counter,
-        unit: Some(Unit::Bytes),
+        unit: "bytes",
         labels: "route, direction",
         help: "Bytes of bodies and of messages, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -99,7 +111,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_first_byte",
         kind: MetricType::Histogram,
-        unit: Some(Unit::Seconds),
+        unit: "seconds",
         labels: "route",
         help: "From a request's head to the head of its answer, of exchanges that ended",
         tell: |now, encoder| {
@@ -111,39 +123,33 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_refusals",
         kind: MetricType::Counter,
-        unit: None,
         labels: "reason",
         help: "Answers that the relay gave itself, by error code: to requests that it turned away, and in the upstream's place",
         tell: |now, encoder| each_reason("reason", now.counted.refusals(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Sessions that run",
         tell: |now, encoder| gauge(encoder, wide(now.sessions)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_max",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Sessions that may run (MAX_CONNECTIONS)",
         tell: |now, encoder| gauge(encoder, wide(now.sessions_max)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_opened",
         kind: MetricType::Counter,
-        unit: None,
-        labels: "",
         help: "Sessions since start",
         tell: |now, encoder| counter(encoder, now.sessions_total),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_messages",
         kind: MetricType::Counter,
-        unit: None,
         labels: "direction",
         help: "Messages that went over sessions, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -153,100 +159,127 @@ const ROWS: &[Row] = &[
             }
             Ok(())
         },
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect",
         kind: MetricType::Histogram,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "How long new connections to the upstream took: name, TCP, proxy and TLS",
         tell: |now, encoder| durations(encoder, &now.counted.dials),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect_failures",
         kind: MetricType::Counter,
-        unit: None,
         labels: "fault",
         help: "Connections to the upstream that could not be made",
         tell: |now, encoder| each_reason("fault", now.counted.failed_dials(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_faults",
         kind: MetricType::Counter,
-        unit: None,
         labels: "fault",
         help: "Exchanges that the upstream broke, before or in the middle of its answer",
         tell: |now, encoder| each_reason("fault", now.counted.faults(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_draining",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "1 from the signal to stop on",
         tell: |now, encoder| gauge(encoder, u64::from(now.is_draining)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_memory_pressure",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "How close to MEMORY_BUDGET: 0 calm, 1 connections are not kept, 2 new work is refused, 3 no connection is accepted",
         tell: |now, encoder| gauge(encoder, u64::from(now.pressure)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_database_up",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "1 while the database of accounts answers; absent without accounts",
         tell: |now, encoder| maybe(encoder, now.database.map(u64::from)),
+        ..PLAIN
+    },
+    Row {
+        name: "openai_relay_limit_refusals",
+        kind: MetricType::Counter,
+        help: "Requests that a limit refused",
+        tell: |now, encoder| counter(encoder, now.limits.refused),
+        ..PLAIN
+    },
+    Row {
+        name: "openai_relay_limit_buckets",
+        help: "Users and addresses that a limit counts at the moment, as far as this relay knows",
+        tell: |now, encoder| gauge(encoder, wide(now.limits.buckets)),
+        ..PLAIN
+    },
+    Row {
+        name: "openai_relay_redis_up",
+        help: "1 while limits are counted in Redis, 0 while this relay counts alone; absent without REDIS_URL",
+        tell: |now, encoder| {
+            maybe(
+                encoder,
+                now.limits.shared.map(|redis| u64::from(redis.is_reached)),
+            )
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "openai_relay_redis_faults",
+        kind: MetricType::Counter,
+        help: "Questions that Redis did not answer in time, or wrongly",
+        tell: |now, encoder| counter(encoder, now.limits.shared.map_or(0, |redis| redis.faults)),
+        ..PLAIN
+    },
+    Row {
+        name: "openai_relay_limit_decisions_alone",
+        kind: MetricType::Counter,
+        help: "Requests that this relay counted alone because Redis was not there",
+        tell: |now, encoder| counter(encoder, now.limits.shared.map_or(0, |redis| redis.alone)),
+        ..PLAIN
     },
     Row {
         name: "process_cpu",
         kind: MetricType::Counter,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "Processor time of the process",
         tell: |now, mut encoder| match now.process.cpu_s {
             Some(seconds) => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&seconds, None),
             None => Ok(()),
         },
+        ..PLAIN
     },
     Row {
         name: "process_resident_memory",
-        kind: MetricType::Gauge,
-        unit: Some(Unit::Bytes),
-        labels: "",
+        unit: "bytes",
         help: "Resident memory of the process",
         tell: |now, encoder| maybe(encoder, now.process.resident_bytes),
+        ..PLAIN
     },
     Row {
         name: "process_open_fds",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Open descriptors of the process",
         tell: |now, encoder| maybe(encoder, now.process.open_files),
+        ..PLAIN
     },
     Row {
         name: "process_max_fds",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "The most descriptors that the process may open",
         tell: |now, encoder| maybe(encoder, now.process.max_files),
+        ..PLAIN
     },
     Row {
         name: "process_start_time",
-        kind: MetricType::Gauge,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "When the process started, since the epoch",
         tell: |now, encoder| {
             let start_ms = u64::try_from(now.counted.start_time_ms).unwrap_or_default();
             gauge(encoder, start_ms / 1000)
         },
+        ..PLAIN
     },
 ];
 
@@ -270,7 +303,7 @@ pub fn metrics_markdown() -> String {
     let mut page =
         String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS {
-        let unit = row.unit.as_ref().map(|unit| format!("_{}", unit.as_str()));
+        let unit = row.unit().map(|unit| format!("_{}", unit.as_str()));
         let ending = match row.kind {
             MetricType::Counter => "_total",
             MetricType::Info => "_info",
@@ -294,6 +327,16 @@ pub fn metrics_markdown() -> String {
     page
 }
 
+impl Row {
+    fn unit(&self) -> Option<Unit> {
+        match self.unit {
+            "bytes" => Some(Unit::Bytes),
+            "seconds" => Some(Unit::Seconds),
+            _ => None,
+        }
+    }
+}
+
 impl Now {
     fn of(control: &Control) -> Now {
         Now {
@@ -304,6 +347,7 @@ impl Now {
             is_draining: control.drain.is_announced(),
             pressure: control.gate.pressure() as u8,
             database: control.gate.accounts().map(|all| all.is_stored()),
+            limits: control.gate.limiter().state(),
             process: process(),
         }
     }
@@ -312,8 +356,8 @@ impl Now {
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for row in ROWS {
-            let metric =
-                encoder.encode_descriptor(row.name, row.help, row.unit.as_ref(), row.kind)?;
+            let unit = row.unit();
+            let metric = encoder.encode_descriptor(row.name, row.help, unit.as_ref(), row.kind)?;
             (row.tell)(self, metric)?;
         }
         Ok(())

@@ -71,6 +71,7 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     body["maxConnections"] = json!(control.sessions.max());
     body["uptime"] = json!(now.uptime_s);
     body["startTime"] = json!(now.start_time_ms);
+    body["limits"] = limits(&control);
     body["exchanges"] = json!({
         "total": now.exchanges(),
         "active": now.running(),
@@ -100,6 +101,24 @@ fn failed(now: &Snapshot) -> u64 {
 /// Requests that the relay said no to, before or after admission.
 fn refused(now: &Snapshot) -> u64 {
     now.turned_away + now.ended(&[Outcome::Refused, Outcome::Revoked])
+}
+
+fn limits(control: &Control) -> Value {
+    let limits = control.gate.limiter().state();
+    let counted = match limits.shared {
+        None => "in memory",
+        Some(shared) if shared.is_reached => "in Redis",
+        Some(_) => "alone",
+    };
+    json!({
+        "counted": counted,
+        "refused": limits.refused,
+        "buckets": limits.buckets,
+        "replicas": limits.replicas,
+        "decidedAlone": limits.shared.map(|shared| shared.alone),
+        "redisFaults": limits.shared.map(|shared| shared.faults),
+        "redisChanges": limits.shared.map(|shared| shared.changes),
+    })
 }
 
 pub(super) fn timestamp() -> String {

@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::Control;
 use super::answer::No;
 use crate::admission::accounts::{Account, Accounts, Standing};
-use crate::admission::{Claim, Principal, Right, Visitor};
+use crate::admission::{Claim, Gate, Principal, Right, Taken, Visitor};
 use crate::error::{Kind, Refusal};
 
 /// The accounts, where there are any.
@@ -27,6 +27,15 @@ impl FromRequestParts<Control> for People {
 pub(super) struct Stranger {
     pub(super) accounts: Arc<Accounts>,
     pub(super) client: IpAddr,
+    gate: Arc<Gate>,
+}
+
+impl Stranger {
+    /// Charges what is asked for.
+    pub(super) async fn charge(&self) -> Result<(), No> {
+        self.gate.charge_stranger(self.client).await?;
+        Ok(())
+    }
 }
 
 impl FromRequestParts<Control> for Stranger {
@@ -40,6 +49,7 @@ impl FromRequestParts<Control> for Stranger {
         Ok(Stranger {
             accounts,
             client: caller.client,
+            gate: Arc::clone(&control.gate),
         })
     }
 }
@@ -66,6 +76,19 @@ pub(super) struct MaybeSignedIn {
     pub(super) accounts: Arc<Accounts>,
     pub(super) client: IpAddr,
     pub(super) signed_in: Result<SignedIn, No>,
+    gate: Arc<Gate>,
+}
+
+impl MaybeSignedIn {
+    /// Charges a refresh token that is tried.
+    pub(super) async fn charge(&self) -> Result<Taken, No> {
+        Ok(self.gate.charge_stranger(self.client).await?)
+    }
+
+    /// It was good: many users may share an address.
+    pub(super) async fn forgive(&self, taken: Taken) {
+        self.gate.forgive_stranger(self.client, taken).await;
+    }
 }
 
 impl FromRequestParts<Control> for MaybeSignedIn {
@@ -83,6 +106,7 @@ impl FromRequestParts<Control> for MaybeSignedIn {
             accounts,
             client: caller.client,
             signed_in,
+            gate: Arc::clone(&control.gate),
         })
     }
 }
@@ -119,7 +143,7 @@ impl FromRequestParts<Control> for Operator {
         let is_monitor = parts.extensions.get::<Monitored>().is_some();
         if control.gate.is_production() && !is_monitor {
             let visitor = visitor(parts)?;
-            let ask = visitor.caller().ask(Right::Operate, false);
+            let ask = visitor.caller().ask(Right::Operate);
             control.gate.identify(&ask).await?;
         }
         Ok(Operator)
@@ -129,11 +153,7 @@ impl FromRequestParts<Control> for Operator {
 async fn standing(parts: &mut Parts, control: &Control, right: Right) -> Result<Standing, Refusal> {
     accounts(control)?;
     let visitor = visitor(parts)?;
-    match control
-        .gate
-        .identify(&visitor.caller().ask(right, false))
-        .await?
-    {
+    match control.gate.welcome(&visitor.caller().ask(right)).await? {
         Principal::Account(standing) => Ok(standing),
         // The gate lets nobody else do these.
         _ => Err(Refusal::new(Kind::Forbidden, "This route is for users.")),

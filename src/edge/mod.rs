@@ -25,7 +25,7 @@ pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
-use crate::config::TrustedProxies;
+use crate::config::{Family, TrustedProxies};
 use crate::error::{Door, Kind, Refusal};
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
@@ -112,7 +112,7 @@ impl Edge {
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
-                let ask = caller.ask(Right::User, false);
+                let ask = caller.ask_for(Right::User, route::chat_family(chat));
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = self.relay.chat(permit, chat, request).await?;
                 Ok(response.map(Body::answered))
@@ -122,7 +122,8 @@ impl Edge {
                 Ok(self.control(visitor, request, &facts).await)
             }
             Route::Http(right) => {
-                let permit = self.gate.admit(&caller.ask(right, false), facts).await?;
+                let ask = caller.ask_for(right, route::family(&facts.path));
+                let permit = self.gate.admit(&ask, facts).await?;
                 let response = self.relay.http(permit, target, request).await?;
                 Ok(response.map(Body::answered))
             }
@@ -139,7 +140,8 @@ impl Edge {
                     has_body,
                 );
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let admitted = self.gate.admit(&caller.ask(right, true), facts).await;
+                let ask = caller.ask_to_upgrade(right, route::family(&facts.path));
+                let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
                 self.socket(admitted, target, headers, &handshake).await
             }
@@ -165,7 +167,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let ask = caller.ask(Right::Offer, false);
+        let ask = caller.ask_for(Right::Offer, Family::Realtime);
         let permit = self.gate.admit(&ask, facts).await?;
         let response = self.relay.offer(permit, draft).await?;
         Ok(response.map(Body::whole))

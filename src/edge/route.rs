@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Method;
 
 use crate::admission::Right;
+use crate::config::Family;
 use crate::error::{Kind, Refusal};
 use crate::relay::Chat;
 
@@ -87,6 +88,33 @@ fn unsupported_upgrade() -> Refusal {
         Kind::UpgradeNotSupported,
         "There is no socket at this path: WebSockets are served on /, /realtime and under /v1/, and nothing else is upgraded to.",
     )
+}
+
+/// The family of a relayed path, by what stands behind `/v1/`.
+pub(super) fn family(path: &str) -> Family {
+    let path = decoded(path.strip_prefix("/v1/").unwrap_or("realtime"));
+    match path.split('/').next().unwrap_or_default() {
+        "chat" | "completions" => Family::Chat,
+        "responses" | "conversations" => Family::Responses,
+        "embeddings" => Family::Embeddings,
+        "audio" => Family::Audio,
+        "images" => Family::Images,
+        "videos" => Family::Videos,
+        "files" | "uploads" | "vector_stores" | "containers" => Family::Files,
+        "batches" => Family::Batches,
+        "models" => Family::Models,
+        "moderations" => Family::Moderations,
+        "realtime" | "live" => Family::Realtime,
+        _ => Family::Other,
+    }
+}
+
+/// The family of the chat routes.
+pub(super) fn chat_family(chat: Chat) -> Family {
+    match chat {
+        Chat::Completion | Chat::Stream => Family::Chat,
+        Chat::Models => Family::Models,
+    }
 }
 
 /// Ephemeral credentials open the realtime and live families (contract section 2).
@@ -172,6 +200,28 @@ mod tests {
             "/v1/realtime/%zz",
         ] {
             assert_eq!(plain(path), Route::Http(Right::Realtime), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_belongs_to_its_family_however_it_is_written() {
+        for (path, expected) in [
+            ("/v1/chat/completions", Family::Chat),
+            ("/v1/completions", Family::Chat),
+            ("/v1/%63hat/completions", Family::Chat),
+            ("/v1/responses/resp_1/cancel", Family::Responses),
+            ("/v1/embeddings", Family::Embeddings),
+            ("/v1/audio/speech", Family::Audio),
+            ("/v1/uploads/upload_1/parts", Family::Files),
+            ("/v1/realtime/calls", Family::Realtime),
+            ("/v1/live/sessions", Family::Realtime),
+            ("/realtime", Family::Realtime),
+            ("/", Family::Realtime),
+            ("/v1/", Family::Other),
+            ("/v1/chats", Family::Other),
+            ("/v1/new/thing", Family::Other),
+        ] {
+            assert_eq!(family(path), expected, "{path}");
         }
     }
 

@@ -47,8 +47,12 @@ impl Exchange {
         self.permit.principal().may_name_organization()
     }
 
-    /// Notes the answer's head and makes sure that it carries a request id.
+    /// Notes the answer's head and makes sure that it carries a request id, and what is left of a
+    /// limit of the relay's.
     pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+        if let Some(allowance) = self.permit.allowance() {
+            allowance.write(headers);
+        }
         if !headers.contains_key(X_REQUEST_ID) {
             let made = format!("req_{}", Uuid::new_v4().simple());
             if let Ok(value) = HeaderValue::from_str(&made) {

@@ -173,6 +173,7 @@ async fn start(upstream: &FakeOpenAi, setup: Setup) -> Relay {
     let mut variables = vec![
         ("OPENAI_API_KEY", SERVER_KEY),
         ("OPENAI_BASE_URL", base_url.as_str()),
+        ("RATE_LIMIT_SOCKETS", "off"),
         ("ALLOW_ANONYMOUS", flag(setup.allow_anonymous)),
         ("ALLOW_CLIENT_KEYS", flag(setup.allow_client_keys)),
         (

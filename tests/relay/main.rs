@@ -23,6 +23,7 @@ mod heads;
 mod http;
 mod http2;
 mod leaving;
+mod limiting;
 mod limits;
 mod metrics;
 mod offer;

@@ -36,6 +36,9 @@ pub(super) fn dress(answer: Answer, state: &State, script: &Script) -> Answer {
         ("access-control-expose-headers", "X-Request-ID"),
     ];
     for (name, value) in usual {
+        if script.no_rate_limits && name.starts_with("x-ratelimit-") {
+            continue;
+        }
         answer = answer.with(name, value);
     }
     let date = date.unwrap_or_default().replace("+0000", "GMT");

@@ -5,9 +5,11 @@
 pub mod dice;
 pub mod frames;
 pub mod kills;
+pub mod outage;
 pub mod people;
 pub mod postgres;
 pub mod raw;
+pub mod redis;
 pub mod relay;
 pub mod trust;
 pub mod voice;
@@ -18,6 +20,7 @@ pub use dice::Dice;
 pub use people::{Database, Home, PASSWORD, People, Tokens, call};
 pub use postgres::Postgres;
 pub use raw::{Answer, Connection, get, post, request, send};
+pub use redis::RedisServer;
 pub use relay::Relay;
 pub use wait::eventually;
 
@@ -61,4 +64,21 @@ pub async fn pair_with(extra: &[(&str, &str)]) -> (FakeOpenAi, Relay) {
 /// The `Authorization` header of a holder of the token.
 pub fn authorization() -> String {
     format!("Authorization: Bearer {RELAY_TOKEN}")
+}
+
+/// A stream that goes on for as long as somebody reads it.
+pub async fn stream(relay: &Relay, lines: &[&str]) -> Result<Connection, Answer> {
+    const STREAM: &str = "/v1/_fake/bytes?n=1000000&chunk=100&chunked=1";
+    let mut connection = Connection::open(relay.address()).await;
+    let (key, script) = (authorization(), "X-Fake-Script: chunk-delay=20");
+    let lines: Vec<&str> = [key.as_str(), script]
+        .into_iter()
+        .chain(lines.iter().copied())
+        .collect();
+    connection.write(&request("GET", STREAM, &lines, b"")).await;
+    let head = connection.head().await.expect("a head");
+    match head.status {
+        200 => Ok(connection),
+        _ => Err(head),
+    }
 }

@@ -1,0 +1,377 @@
+//! What is limited: requests, new sockets, and what runs at the same time, by user and by address.
+//!
+//! The gate asks once for each request, after it knows who asks. Whatever refuses, everything that was
+//! charged before is given back, so that a refused request has cost nothing.
+
+mod bucket;
+mod home;
+mod key;
+mod memory;
+mod redis;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+
+use self::bucket::{Quota, Wait};
+use self::home::{Count, Decision, Home, Lease};
+use self::key::Subject;
+use self::redis::Budget;
+pub use self::redis::SharedState;
+use super::Right;
+use super::network::network;
+use crate::config::{Bound, CallerKind, Family, Limit, Limiting, Per, What};
+use crate::error::{Kind, Refusal};
+use crate::fields::Allowance;
+
+/// What a client is told to wait, in seconds, when as much of its own runs as may.
+const CONCURRENT_RETRY_AFTER_S: u64 = 5;
+
+/// Who asks, and what for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// What kind of caller it is.
+    pub kind: CallerKind,
+    /// Its name, if it has one here.
+    pub name: Option<&'a str>,
+    /// Its address, seen through trusted proxies.
+    pub client: IpAddr,
+    /// What for.
+    pub right: Right,
+    /// The family of the route, where it is relayed.
+    pub family: Option<Family>,
+    /// Whether it wants to become a socket.
+    pub is_upgrade: bool,
+}
+
+/// All limits of this relay.
+pub struct Limiter {
+    rules: Vec<Rule>,
+    home: Arc<Home>,
+}
+
+/// One limit, ready to be applied.
+struct Rule {
+    number: usize,
+    limit: Limit,
+    /// The limit as it is written.
+    name: String,
+    /// `None` for what runs at the same time.
+    quota: Option<Quota>,
+    refused: AtomicU64,
+}
+
+/// What a request took: given back as a whole, or held until it ends.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The rules that were charged, one bit each.
+    charged: u64,
+    /// What is left of the tightest limit.
+    allowance: Option<Allowance>,
+    leases: Vec<Lease>,
+}
+
+/// How limits are doing, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimiterState {
+    /// Requests that were refused.
+    pub refused: u64,
+    /// The same by limit, as it is written, in the order in which they hold.
+    pub refusals: Vec<(String, u64)>,
+    /// Buckets that owe something, as far as this relay knows.
+    pub buckets: usize,
+    /// How many relays share the limits.
+    pub replicas: u32,
+    /// How Redis is doing, where there is one.
+    pub shared: Option<SharedState>,
+}
+
+impl Limiter {
+    /// A limiter of these limits, 64 at the most.
+    ///
+    /// # Errors
+    /// `REDIS_CA_FILE` cannot be read.
+    pub fn new(config: &Limiting) -> Result<Limiter> {
+        let rules = config.limits.iter().enumerate();
+        let rules = rules.map(|(number, limit)| Rule {
+            number,
+            limit: limit.clone(),
+            name: limit.to_string(),
+            quota: match limit.bound {
+                Bound::Rate { count, window } => Some(Quota::new(count, window)),
+                Bound::Concurrent(_) => None,
+            },
+            refused: AtomicU64::new(0),
+        });
+        Ok(Limiter {
+            rules: rules.collect(),
+            home: Arc::new(Home::new(config)?),
+        })
+    }
+
+    /// Takes what a request needs, in the order of the gate: requests and sockets first, then what
+    /// runs at the same time.
+    pub async fn take(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
+        let mut budget = Budget::default();
+        let mut taken = self.charge_within(asking, &mut budget).await?;
+        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
+            let Bound::Concurrent(most) = rule.limit.bound else {
+                continue;
+            };
+            let count = rule.count(asking);
+            match self.home.lease(&count, most, &mut budget).await {
+                Some(lease) => taken.leases.push(lease),
+                None => {
+                    self.give_back_within(asking, taken, &mut budget).await;
+                    return Err(rule.too_many_at_once(most));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Charges a request that holds no place while it runs.
+    pub async fn charge(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
+        self.charge_within(asking, &mut Budget::default()).await
+    }
+
+    /// Gives back what a request took that is refused after all, or that should cost nothing.
+    pub async fn give_back(&self, asking: &Asking<'_>, taken: Taken) {
+        let mut budget = Budget::default();
+        self.give_back_within(asking, taken, &mut budget).await;
+    }
+
+    /// How limits are doing.
+    pub fn state(&self) -> LimiterState {
+        let refusals = self
+            .rules
+            .iter()
+            .map(|rule| (rule.name.clone(), rule.refused.load(Ordering::Relaxed)));
+        let refusals: Vec<_> = refusals.collect();
+        LimiterState {
+            refused: refusals.iter().map(|(_, count)| count).sum(),
+            refusals,
+            buckets: self.home.buckets(),
+            replicas: self.home.replicas(),
+            shared: self.home.shared(),
+        }
+    }
+
+    /// Whether Redis answers; words say why not.
+    ///
+    /// # Errors
+    /// It is configured and does not.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.home.probe().await
+    }
+
+    /// Tries to reach Redis, so that the first request finds it. A log line says what came of it.
+    pub async fn begin(&self) {
+        self.home.begin().await;
+    }
+
+    /// Looks after the counts until told to stop.
+    pub async fn watch(&self, stop: CancellationToken) {
+        self.home.watch(stop).await;
+    }
+
+    async fn charge_within(
+        &self,
+        asking: &Asking<'_>,
+        budget: &mut Budget,
+    ) -> Result<Taken, Refusal> {
+        let mut taken = Taken::default();
+        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
+            let Some(quota) = rule.quota else {
+                continue;
+            };
+            let count = rule.count(asking);
+            let Decision { quota, verdict } = self.home.charge(&count, quota, budget).await;
+            match verdict {
+                Ok(debt) => taken.charged(rule.number, allowance(quota, debt)),
+                Err(wait) => {
+                    self.give_back_within(asking, taken, budget).await;
+                    return Err(rule.too_fast(quota, wait));
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn give_back_within(&self, asking: &Asking<'_>, taken: Taken, budget: &mut Budget) {
+        for rule in &self.rules {
+            if let Some(quota) = rule.quota
+                && taken.charged & (1 << rule.number) != 0
+            {
+                let count = rule.count(asking);
+                self.home.give_back(&count, quota, budget).await;
+            }
+        }
+    }
+}
+
+impl Taken {
+    /// What is left of the tightest limit on requests, if any was charged.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.allowance
+    }
+
+    fn charged(&mut self, rule: usize, allowance: Allowance) {
+        self.charged |= 1 << rule;
+        let rank = |one: &Allowance| (one.remaining, std::cmp::Reverse(one.reset));
+        if self
+            .allowance
+            .is_none_or(|known| rank(&allowance) < rank(&known))
+        {
+            self.allowance = Some(allowance);
+        }
+    }
+}
+
+impl Rule {
+    fn concerns(&self, asking: &Asking<'_>) -> bool {
+        let is_counted = match self.limit.what {
+            What::All => asking.family.is_some(),
+            What::Sockets => asking.is_upgrade,
+            What::Offer => asking.right == Right::Offer,
+            What::Accounts => asking.right == Right::User,
+            What::Family(family) => asking.family == Some(family),
+        };
+        is_counted && self.limit.callers.contain(asking.kind)
+    }
+
+    fn count<'a>(&'a self, asking: &Asking<'a>) -> Count<'a> {
+        let subject = match (self.limit.per, asking.name) {
+            (Per::User, Some(name)) => Subject::Name(name),
+            _ => Subject::Network(network(asking.client)),
+        };
+        Count {
+            limit: self.number,
+            name: &self.name,
+            subject,
+        }
+    }
+
+    /// Counts a refusal, and words it.
+    fn too_fast(&self, quota: Quota, Wait(wait): Wait) -> Refusal {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let seconds = wait.div_ceil(1_000_000).max(1);
+        let owed = quota.burst() - quota.interval() + wait;
+        let within = match self.limit.bound {
+            Bound::Rate { window, .. } => format!(" in {window:?}"),
+            Bound::Concurrent(_) => String::new(),
+        };
+        let message = format!(
+            "Rate limit reached: this relay takes {} {}{within}. Try again in {seconds} s.",
+            quota.limit(),
+            self.whose(),
+        );
+        Refusal::new(Kind::RateLimited, message)
+            .retry_after(seconds)
+            .leaving(allowance(quota, owed))
+    }
+
+    fn too_many_at_once(&self, most: u32) -> Refusal {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let message = format!(
+            "Rate limit reached: this relay takes {most} {} at the same time. Try again when one of them has ended.",
+            self.whose()
+        );
+        Refusal::new(Kind::RateLimited, message).retry_after(CONCURRENT_RETRY_AFTER_S)
+    }
+
+    /// What is counted, and of whom.
+    fn whose(&self) -> String {
+        let what = match self.limit.what {
+            What::All => "requests".to_owned(),
+            What::Sockets => "sockets".to_owned(),
+            What::Offer => "offers".to_owned(),
+            What::Accounts => "requests to the accounts API".to_owned(),
+            What::Family(family) => format!("{} requests", What::Family(family)),
+        };
+        match self.limit.per {
+            Per::User => format!("{what} of one user"),
+            Per::Address => format!("{what} from one address"),
+        }
+    }
+}
+
+fn allowance(quota: Quota, debt: u64) -> Allowance {
+    Allowance {
+        limit: quota.limit(),
+        remaining: quota.remaining(debt),
+        reset: Duration::from_micros(debt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Callers;
+
+    fn limit(what: What, bound: Bound) -> Limit {
+        Limit {
+            what,
+            bound,
+            per: Per::User,
+            callers: Callers::EVERYONE,
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_are_counted_by_the_limit_that_refused() {
+        let rate = |count| Bound::Rate {
+            count,
+            window: Duration::from_secs(3600),
+        };
+        let limiter = Limiter::new(&Limiting {
+            limits: vec![
+                limit(What::All, rate(3)),
+                limit(What::Family(Family::Chat), rate(2)),
+                limit(What::Sockets, Bound::Concurrent(1)),
+            ],
+            ..Limiting::none()
+        })
+        .expect("a limiter");
+        let asking = |family, is_upgrade| Asking {
+            kind: CallerKind::Token,
+            name: Some("somebody"),
+            client: IpAddr::from([203, 0, 113, 1]),
+            right: Right::Api,
+            family: Some(family),
+            is_upgrade,
+        };
+        let chat = asking(Family::Chat, false);
+        let socket = asking(Family::Realtime, true);
+        let held = limiter.take(&socket).await.expect("the first");
+        limiter.take(&socket).await.expect_err("one at a time");
+        for _ in 0..2 {
+            limiter.take(&chat).await.expect("within both");
+        }
+        for _ in 0..4 {
+            limiter.take(&chat).await.expect_err("past the first");
+        }
+        limiter.give_back(&socket, held).await;
+        limiter.take(&chat).await.expect_err("past the second");
+        let state = limiter.state();
+        let counts: Vec<_> = state
+            .refusals
+            .iter()
+            .map(|(limit, count)| (limit.as_str(), *count))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("all=3/1h per user", 4),
+                ("chat=2/1h per user", 1),
+                ("concurrent sockets=1 per user", 1)
+            ]
+        );
+        assert_eq!(state.refused, 6);
+        assert_eq!(state.shared, None);
+    }
+}
