@@ -115,11 +115,11 @@ impl App {
             let end = end.clone();
             beside.spawn(async move { accounts.watch(end).await });
         }
+        let (limiter, stopped) = (self.limiter, end.clone());
+        beside.spawn(async move { limiter.watch(stopped).await });
         if let Some(monitoring) = self.monitoring {
             beside.spawn(monitoring.run(end.clone()));
         }
-        let (limiter, stopped) = (self.limiter, end.clone());
-        beside.spawn(async move { limiter.watch(stopped).await });
         self.server.run(stop).await;
         end.cancel();
         beside.close();

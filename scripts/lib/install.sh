@@ -1,5 +1,5 @@
 # Installs what the tests need and the machine lacks. Does nothing where it is there already.
-# Sourced by scripts/test, from the project's root.
+# Sourced by scripts/test and scripts/bench, from the project's root.
 
 apt_updated=no
 
@@ -116,4 +116,11 @@ install_deploy() {
         return 0
     fi
     apt_install "${missing[@]}"
+}
+
+# Who the relay is compared with.
+install_peers() {
+    command -v taskset >/dev/null || apt_install util-linux
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 }

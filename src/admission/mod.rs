@@ -33,7 +33,7 @@ use accounts::Accounts;
 
 use crate::config::{Access, CallerKind, Environment, Family};
 use crate::error::{Kind, Refusal};
-use crate::telemetry::{self, Counters};
+use crate::telemetry::Counters;
 use permit::Held;
 use sessions::SessionSlot;
 
@@ -109,17 +109,6 @@ pub struct Ask<'a> {
     pub direct_loopback: bool,
 }
 
-impl Ask<'_> {
-    /// The family that its exchange counts as.
-    fn counted_as(&self) -> telemetry::Family {
-        match self.right {
-            _ if self.is_upgrade => telemetry::Family::Socket,
-            Right::Offer => telemetry::Family::Offer,
-            _ => telemetry::Family::of(self.family),
-        }
-    }
-}
-
 /// Decides who gets in.
 pub struct Gate {
     terms: Terms,
@@ -167,14 +156,14 @@ impl Gate {
         self.terms.accounts.as_ref()
     }
 
-    /// How close the process is to its memory budget.
-    pub fn pressure(&self) -> Level {
-        self.pressure.level()
-    }
-
     /// The limits.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
+    }
+
+    /// How close the process is to its memory budget.
+    pub fn pressure(&self) -> Level {
+        self.pressure.level()
     }
 
     /// Whether the strict rules hold.
@@ -187,8 +176,7 @@ impl Gate {
         match self.check(ask).await {
             Ok((principal, held)) => {
                 let counters = Arc::clone(&self.counters);
-                let family = ask.counted_as();
-                let permit = Permit::new(principal, request, family, counters, &self.drain, held);
+                let permit = Permit::new(principal, request, counters, &self.drain, held);
                 Ok(permit)
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
@@ -234,7 +222,7 @@ impl Gate {
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
+            Ok(slot) => Ok((principal, Held { slot: slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)

@@ -45,7 +45,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Held {
     /// The place of a session.
-    pub(super) _slot: Option<SessionSlot>,
+    pub(super) slot: Option<SessionSlot>,
     /// What it took of the limits.
     pub(super) taken: Taken,
 }
@@ -78,11 +78,14 @@ impl Permit {
     pub(super) fn new(
         principal: Principal,
         request: Request,
-        family: Family,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
         held: Held,
     ) -> Permit {
+        let family = match held.slot {
+            Some(_) => Family::Socket,
+            None => Family::of_path(&request.path),
+        };
         counters.started(family);
         Permit {
             principal,

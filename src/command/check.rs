@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::allowed::allowed;
-use super::{say, small_runtime};
+use super::{runtime, say};
 use crate::config::{self, Config, Loaded};
 use crate::store;
 use crate::telemetry::{Counters, redact};
@@ -29,7 +29,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         say(&format!("  note: {note}"));
     }
     say(&format!("upstream {}: dialling", config.upstream.base));
-    let runtime = small_runtime()?;
+    let runtime = runtime()?;
     let found = runtime.block_on(ask(config))?;
     // A gateway's error may repeat what it was sent.
     say(&redact(&format!(

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::person::{directory, refused, say_json, say_table};
-use super::{say, small_runtime};
+use super::{runtime, say};
 use crate::admission::accounts::Directory;
 use crate::config::{Config, Registration};
 use crate::store::{Invite, now_ms, timestamp};
@@ -49,7 +49,7 @@ enum Verb {
 }
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
-    small_runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let directory = directory(config).await?;
         let is_json = arguments.json;
         match arguments.verb {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::person::{ask_password, directory, refused, say_json, say_table};
-use super::{csv, say, small_runtime};
+use super::{csv, runtime, say};
 use crate::admission::accounts::{Details, Directory};
 use crate::config::{Config, DatabaseUrl};
 use crate::store::{
@@ -78,7 +78,7 @@ enum RoleName {
 }
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
-    small_runtime()?.block_on(async {
+    runtime()?.block_on(async {
         // Read before the database is touched: it may be what is wrong.
         let foreign = match &arguments.verb {
             Verb::Import { source } => Some(read_users(source).await?),

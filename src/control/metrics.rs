@@ -43,59 +43,49 @@ struct Row {
     /// Without the endings that its type and unit add.
     name: &'static str,
     kind: MetricType,
-    /// `bytes`, `seconds`, or none.
-    unit: &'static str,
+    unit: Option<Unit>,
     labels: &'static str,
     help: &'static str,
     tell: fn(&Now, MetricEncoder<'_>) -> fmt::Result,
 }
 
-/// A number without unit and labels.
-const PLAIN: Row = Row {
-    name: "",
-    kind: MetricType::Gauge,
-    unit: "",
-    labels: "",
-    help: "",
-    tell: |_, _| Ok(()),
-};
-
 const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_build",
         kind: MetricType::Info,
+        unit: None,
         labels: "version",
         help: "The version that runs",
         tell: |_, mut encoder| encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_started",
         kind: MetricType::Counter,
+        unit: None,
         labels: "route",
         help: "Exchanges that were admitted: requests and sessions",
         tell: |now, encoder| each_family(now, encoder, |one, metric| counter(metric, one.started)),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges",
         kind: MetricType::Counter,
+        unit: None,
         labels: "route, outcome",
         help: "Admitted exchanges that ended, by how they ended",
         tell: tell_endings,
-        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_running",
+        kind: MetricType::Gauge,
+        unit: None,
         labels: "route",
         help: "Admitted exchanges that run",
         tell: |now, encoder| each_family(now, encoder, |one, metric| gauge(metric, one.running())),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_relayed",
         kind: MetricType::Counter,
-        unit: "bytes",
+        unit: Some(Unit::Bytes),
         labels: "route, direction",
         help: "Bytes of bodies and of messages, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -111,7 +101,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_first_byte",
         kind: MetricType::Histogram,
-        unit: "seconds",
+        unit: Some(Unit::Seconds),
         labels: "route",
         help: "From a request's head to the head of its answer, of exchanges that ended",
         tell: |now, encoder| {
@@ -123,33 +113,39 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_refusals",
         kind: MetricType::Counter,
+        unit: None,
         labels: "reason",
         help: "Answers that the relay gave itself, by error code: to requests that it turned away, and in the upstream's place",
         tell: |now, encoder| each_reason("reason", now.counted.refusals(), encoder),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "Sessions that run",
         tell: |now, encoder| gauge(encoder, wide(now.sessions)),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_max",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "Sessions that may run (MAX_CONNECTIONS)",
         tell: |now, encoder| gauge(encoder, wide(now.sessions_max)),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_opened",
         kind: MetricType::Counter,
+        unit: None,
+        labels: "",
         help: "Sessions since start",
         tell: |now, encoder| counter(encoder, now.sessions_total),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_messages",
         kind: MetricType::Counter,
+        unit: None,
         labels: "direction",
         help: "Messages that went over sessions, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -159,127 +155,159 @@ const ROWS: &[Row] = &[
             }
             Ok(())
         },
-        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect",
         kind: MetricType::Histogram,
-        unit: "seconds",
+        unit: Some(Unit::Seconds),
+        labels: "",
         help: "How long new connections to the upstream took: name, TCP, proxy and TLS",
         tell: |now, encoder| durations(encoder, &now.counted.dials),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect_failures",
         kind: MetricType::Counter,
+        unit: None,
         labels: "fault",
         help: "Connections to the upstream that could not be made",
         tell: |now, encoder| each_reason("fault", now.counted.failed_dials(), encoder),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_faults",
         kind: MetricType::Counter,
+        unit: None,
         labels: "fault",
         help: "Exchanges that the upstream broke, before or in the middle of its answer",
         tell: |now, encoder| each_reason("fault", now.counted.faults(), encoder),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_draining",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "1 from the signal to stop on",
         tell: |now, encoder| gauge(encoder, u64::from(now.is_draining)),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_memory_pressure",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "How close to MEMORY_BUDGET: 0 calm, 1 connections are not kept, 2 new work is refused, 3 no connection is accepted",
         tell: |now, encoder| gauge(encoder, u64::from(now.pressure)),
-        ..PLAIN
     },
     Row {
         name: "openai_relay_database_up",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "1 while the database of accounts answers; absent without accounts",
         tell: |now, encoder| maybe(encoder, now.database.map(u64::from)),
-        ..PLAIN
     },
     Row {
-        name: "openai_relay_limit_refusals",
+        name: "openai_relay_limits_refusals",
         kind: MetricType::Counter,
-        help: "Requests that a limit refused",
-        tell: |now, encoder| counter(encoder, now.limits.refused),
-        ..PLAIN
+        unit: None,
+        labels: "limit",
+        help: "Requests that a limit refused, by the limit as it is written",
+        tell: |now, mut encoder| {
+            for (limit, number) in &now.limits.refusals {
+                counter(encoder.encode_family(&[("limit", limit)])?, *number)?;
+            }
+            Ok(())
+        },
     },
     Row {
-        name: "openai_relay_limit_buckets",
-        help: "Users and addresses that a limit counts at the moment, as far as this relay knows",
+        name: "openai_relay_limits_buckets",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
+        help: "Users and addresses that owe a limit something",
         tell: |now, encoder| gauge(encoder, wide(now.limits.buckets)),
-        ..PLAIN
     },
     Row {
-        name: "openai_relay_redis_up",
-        help: "1 while limits are counted in Redis, 0 while this relay counts alone; absent without REDIS_URL",
+        name: "openai_relay_limits_redis_up",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
+        help: "1 while limits are shared in Redis; absent without Redis",
         tell: |now, encoder| {
             maybe(
                 encoder,
-                now.limits.shared.map(|redis| u64::from(redis.is_reached)),
+                now.limits
+                    .shared
+                    .as_ref()
+                    .map(|all| u64::from(all.is_reached)),
             )
         },
-        ..PLAIN
     },
     Row {
-        name: "openai_relay_redis_faults",
+        name: "openai_relay_limits_alone",
         kind: MetricType::Counter,
-        help: "Questions that Redis did not answer in time, or wrongly",
-        tell: |now, encoder| counter(encoder, now.limits.shared.map_or(0, |redis| redis.faults)),
-        ..PLAIN
+        unit: None,
+        labels: "",
+        help: "Decisions on limits that were taken without Redis; absent without Redis",
+        tell: |now, encoder| match &now.limits.shared {
+            Some(shared) => counter(encoder, shared.alone),
+            None => Ok(()),
+        },
     },
     Row {
-        name: "openai_relay_limit_decisions_alone",
+        name: "openai_relay_limits_redis_faults",
         kind: MetricType::Counter,
-        help: "Requests that this relay counted alone because Redis was not there",
-        tell: |now, encoder| counter(encoder, now.limits.shared.map_or(0, |redis| redis.alone)),
-        ..PLAIN
+        unit: None,
+        labels: "",
+        help: "Requests to Redis that failed; absent without Redis",
+        tell: |now, encoder| match &now.limits.shared {
+            Some(shared) => counter(encoder, shared.faults),
+            None => Ok(()),
+        },
     },
     Row {
         name: "process_cpu",
         kind: MetricType::Counter,
-        unit: "seconds",
+        unit: Some(Unit::Seconds),
+        labels: "",
         help: "Processor time of the process",
         tell: |now, mut encoder| match now.process.cpu_s {
             Some(seconds) => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&seconds, None),
             None => Ok(()),
         },
-        ..PLAIN
     },
     Row {
         name: "process_resident_memory",
-        unit: "bytes",
+        kind: MetricType::Gauge,
+        unit: Some(Unit::Bytes),
+        labels: "",
         help: "Resident memory of the process",
         tell: |now, encoder| maybe(encoder, now.process.resident_bytes),
-        ..PLAIN
     },
     Row {
         name: "process_open_fds",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "Open descriptors of the process",
         tell: |now, encoder| maybe(encoder, now.process.open_files),
-        ..PLAIN
     },
     Row {
         name: "process_max_fds",
+        kind: MetricType::Gauge,
+        unit: None,
+        labels: "",
         help: "The most descriptors that the process may open",
         tell: |now, encoder| maybe(encoder, now.process.max_files),
-        ..PLAIN
     },
     Row {
         name: "process_start_time",
-        unit: "seconds",
+        kind: MetricType::Gauge,
+        unit: Some(Unit::Seconds),
+        labels: "",
         help: "When the process started, since the epoch",
         tell: |now, encoder| {
             let start_ms = u64::try_from(now.counted.start_time_ms).unwrap_or_default();
             gauge(encoder, start_ms / 1000)
         },
-        ..PLAIN
     },
 ];
 
@@ -303,7 +331,7 @@ pub fn metrics_markdown() -> String {
     let mut page =
         String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS {
-        let unit = row.unit().map(|unit| format!("_{}", unit.as_str()));
+        let unit = row.unit.as_ref().map(|unit| format!("_{}", unit.as_str()));
         let ending = match row.kind {
             MetricType::Counter => "_total",
             MetricType::Info => "_info",
@@ -327,16 +355,6 @@ pub fn metrics_markdown() -> String {
     page
 }
 
-impl Row {
-    fn unit(&self) -> Option<Unit> {
-        match self.unit {
-            "bytes" => Some(Unit::Bytes),
-            "seconds" => Some(Unit::Seconds),
-            _ => None,
-        }
-    }
-}
-
 impl Now {
     fn of(control: &Control) -> Now {
         Now {
@@ -356,8 +374,8 @@ impl Now {
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for row in ROWS {
-            let unit = row.unit();
-            let metric = encoder.encode_descriptor(row.name, row.help, unit.as_ref(), row.kind)?;
+            let metric =
+                encoder.encode_descriptor(row.name, row.help, row.unit.as_ref(), row.kind)?;
             (row.tell)(self, metric)?;
         }
         Ok(())

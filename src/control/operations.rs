@@ -93,16 +93,6 @@ fn sessions(control: &Control, now: &Snapshot) -> Value {
     })
 }
 
-/// Exchanges that the upstream broke, or a bug in the relay.
-fn failed(now: &Snapshot) -> u64 {
-    now.ended(&[Outcome::UpstreamFailed, Outcome::Panicked])
-}
-
-/// Requests that the relay said no to, before or after admission.
-fn refused(now: &Snapshot) -> u64 {
-    now.turned_away + now.ended(&[Outcome::Refused, Outcome::Revoked])
-}
-
 fn limits(control: &Control) -> Value {
     let limits = control.gate.limiter().state();
     let counted = match limits.shared {
@@ -119,6 +109,16 @@ fn limits(control: &Control) -> Value {
         "redisFaults": limits.shared.map(|shared| shared.faults),
         "redisChanges": limits.shared.map(|shared| shared.changes),
     })
+}
+
+/// Exchanges that the upstream broke, or a bug in the relay.
+fn failed(now: &Snapshot) -> u64 {
+    now.ended(&[Outcome::UpstreamFailed, Outcome::Panicked])
+}
+
+/// Requests that the relay said no to, before or after admission.
+fn refused(now: &Snapshot) -> u64 {
+    now.turned_away + now.ended(&[Outcome::Refused, Outcome::Revoked])
 }
 
 pub(super) fn timestamp() -> String {

@@ -87,7 +87,8 @@ impl Edge {
         response
     }
 
-    /// Route → caller → gate → mover.
+    /// Route → caller → gate → mover. What is not the common way is boxed, so that the common one
+    /// stays small.
     async fn answer(
         &self,
         peer: IpAddr,
@@ -114,12 +115,12 @@ impl Edge {
             Route::Chat(chat) if self.gate.accounts().is_some() => {
                 let ask = caller.ask_for(Right::User, route::chat_family(chat));
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = self.relay.chat(permit, chat, request).await?;
+                let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(response.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
-                Ok(self.control(visitor, request, &facts).await)
+                Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
                 let ask = caller.ask_for(right, route::family(&facts.path));
@@ -129,7 +130,7 @@ impl Edge {
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
-                self.offer(&head.headers, body, address, facts).await
+                Box::pin(self.offer(&head.headers, body, address, facts)).await
             }
             Route::Socket(right) => {
                 let has_body = !request.body().is_end_stream();
@@ -143,7 +144,7 @@ impl Edge {
                 let ask = caller.ask_to_upgrade(right, route::family(&facts.path));
                 let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
-                self.socket(admitted, target, headers, &handshake).await
+                Box::pin(self.socket(admitted, target, headers, &handshake)).await
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Families of routes, by which exchanges are counted. Few, so that the numbers stay readable.
 
-use crate::config;
-
 /// What kind of exchange it is. Its order is that of the counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -54,21 +52,27 @@ impl Family {
         Family::Other,
     ];
 
-    /// The family of a route over HTTP.
-    pub fn of(route: Option<config::Family>) -> Family {
-        match route {
-            Some(config::Family::Chat) => Family::Chat,
-            Some(config::Family::Responses) => Family::Responses,
-            Some(config::Family::Embeddings) => Family::Embeddings,
-            Some(config::Family::Audio) => Family::Audio,
-            Some(config::Family::Images) => Family::Images,
-            Some(config::Family::Videos) => Family::Videos,
-            Some(config::Family::Files) => Family::Files,
-            Some(config::Family::Batches) => Family::Batches,
-            Some(config::Family::Models) => Family::Models,
-            Some(config::Family::Moderations) => Family::Moderations,
-            Some(config::Family::Realtime) => Family::Realtime,
-            Some(config::Family::Other) | None => Family::Other,
+    /// The family of an HTTP request to this path.
+    pub fn of_path(path: &str) -> Family {
+        if path == "/offer" {
+            return Family::Offer;
+        }
+        let behind = path
+            .strip_prefix("/v1/")
+            .or_else(|| path.strip_prefix("/api/v1/"));
+        match behind.and_then(|rest| rest.split('/').next()) {
+            Some("chat" | "completions") => Family::Chat,
+            Some("responses" | "conversations") => Family::Responses,
+            Some("embeddings") => Family::Embeddings,
+            Some("audio") => Family::Audio,
+            Some("images") => Family::Images,
+            Some("videos") => Family::Videos,
+            Some("files" | "uploads" | "vector_stores" | "containers") => Family::Files,
+            Some("batches") => Family::Batches,
+            Some("models") => Family::Models,
+            Some("moderations") => Family::Moderations,
+            Some("realtime" | "live") => Family::Realtime,
+            _ => Family::Other,
         }
     }
 
@@ -98,9 +102,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_family_has_its_place() {
+    fn each_family_has_its_place_and_a_path() {
         for (place, family) in Family::ALL.into_iter().enumerate() {
             assert_eq!(family as usize, place, "{family:?}");
+        }
+        for (path, family) in [
+            ("/v1/chat/completions", Family::Chat),
+            ("/api/v1/chat/completions/stream", Family::Chat),
+            ("/v1/responses/resp_1/cancel", Family::Responses),
+            ("/v1/uploads/upload_1/parts", Family::Files),
+            ("/v1/realtime/calls", Family::Realtime),
+            ("/offer", Family::Offer),
+            ("/v1/chats", Family::Other),
+            ("/v1/", Family::Other),
+            ("-", Family::Other),
+        ] {
+            assert_eq!(Family::of_path(path), family, "{path}");
         }
     }
 }

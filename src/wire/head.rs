@@ -1,10 +1,11 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::framing::Framing;
+use super::names;
 use crate::fields;
 
 /// The longest head, in bytes, its first line included.
@@ -219,7 +220,7 @@ fn explain(error: httparse::Error) -> HeadError {
 fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
     let mut headers = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
+        let name = names::name(field.name.as_bytes())
             .map_err(|_| HeadError::Malformed("The name of a header is not one."))?;
         let value = match field.value.trim_ascii() {
             b"" => HeaderValue::from_static(""),
