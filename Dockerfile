@@ -8,7 +8,7 @@
 FROM rust:1.95-slim-bookworm AS builder
 WORKDIR /src
 COPY . .
-RUN cargo rustc --release --locked --bin openai-relay -- -C target-feature=+crt-static -C strip=symbols \
+RUN cargo rustc --release --locked --bin openai-relay -- -C target-feature=+crt-static -C strip=symbols -C link-arg=-Wl,-z,pack-relative-relocs \
     && scripts/lib/file-set target/release/openai-relay / \
     && ls -lR /image
 
