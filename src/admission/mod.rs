@@ -222,7 +222,7 @@ impl Gate {
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { slot: slot, taken })),
+            Ok(slot) => Ok((principal, Held { slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)
