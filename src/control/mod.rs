@@ -6,6 +6,7 @@ mod chat;
 mod docs;
 mod health;
 mod input;
+mod measure;
 mod metrics;
 mod operations;
 mod system;
