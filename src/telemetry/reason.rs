@@ -3,7 +3,7 @@
 use crate::error::Kind;
 
 /// Every kind of refusal.
-pub(super) const REASONS: [Kind; 38] = [
+pub(super) const REASONS: [Kind; 39] = [
     Kind::Malformed,
     Kind::MethodNotAllowed,
     Kind::NotFound,
@@ -24,6 +24,7 @@ pub(super) const REASONS: [Kind; 38] = [
     Kind::AlreadyTaken,
     Kind::Conflict,
     Kind::TooManyAttempts,
+    Kind::RateLimited,
     Kind::DatabaseUnavailable,
     Kind::OriginNotAllowed,
     Kind::BodyTooLarge,
