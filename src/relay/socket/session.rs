@@ -81,6 +81,8 @@ pub(super) struct Running<D: Direction> {
     model: Option<Box<str>>,
 }
 
+// The large variant is the one that lasts; a box would cost every session an allocation.
+#[allow(clippy::large_enum_variant)]
 enum Phase<D: Direction> {
     Relaying(Relaying<D>),
     /// Both sides are told of the end.
