@@ -24,7 +24,14 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     let config = &loaded.config;
-    say("configuration: readable");
+    let environment = if config.environment.is_production() {
+        "production"
+    } else {
+        "development (RELAY_ENV=production makes the defaults strict)"
+    };
+    say(&format!(
+        "configuration: readable; environment: {environment}"
+    ));
     for note in &loaded.notes {
         say(&format!("  note: {note}"));
     }

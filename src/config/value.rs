@@ -271,6 +271,8 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "changeme",
         "change_me",
         "change-me",
+        "replace-me",
+        "replace_me",
         "xxxx",
     ];
     parts.iter().any(|part| text.contains(part))

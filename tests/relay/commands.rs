@@ -7,7 +7,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::support::relay::command;
-use crate::support::{RELAY_TOKEN, Relay, SERVER_KEY, upstream};
+use crate::support::{
+    Connection, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request, upstream,
+};
 
 /// Runs a command to its end.
 async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -176,6 +178,50 @@ async fn check_without_a_key_says_who_then_needs_one() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(
         said.contains("every client has to bring its own credential"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_relay_that_is_full_or_drains_is_alive_to_healthcheck() {
+    let (_upstream, mut relay) = pair_with(&[("MAX_CLIENT_CONNECTIONS", "1")]).await;
+    let port = relay.address().port().to_string();
+    let alive = async || run(&["healthcheck"], &[("PORT", &port)]).await;
+    let script = "X-Fake-Script: silence=60000";
+    let lines = [&authorization(), "Content-Type: application/json", script];
+    let body =
+        br#"{"model":"gpt-6-luna","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let mut seated = Connection::open(relay.address()).await;
+    let asked = request("POST", "/v1/chat/completions", &lines, body);
+    seated.write(&asked).await;
+    assert_eq!(seated.head().await.expect("a head").status, 200);
+    let full = alive().await;
+    assert_eq!(full.status.code(), Some(0), "{}", text(&full.stderr));
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    let draining = alive().await;
+    assert_eq!(
+        draining.status.code(),
+        Some(0),
+        "{}",
+        text(&draining.stderr)
+    );
+}
+
+#[tokio::test]
+async fn healthcheck_says_what_answers_in_the_place_of_a_relay() {
+    let body = r#"{"error":{"message":"This port speaks TLS."}}"#;
+    let base = one_answer("400 Bad Request", body).await;
+    let port = base
+        .rsplit_once(':')
+        .expect("a port")
+        .1
+        .trim_end_matches("/v1");
+    let output = run(&["healthcheck"], &[("PORT", port)]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("400 Bad Request: This port speaks TLS."),
         "{said}"
     );
 }
