@@ -6,6 +6,7 @@ mod histogram;
 mod json;
 mod log;
 mod outcome;
+mod pretty;
 mod reason;
 mod redact;
 mod sink;
