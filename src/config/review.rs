@@ -75,7 +75,7 @@ fn review_keys(draft: &mut Draft, errors: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-    if draft.config.environment.is_production() && token.len() < 16 {
+    if token.len() < 16 {
         notes.push("`RELAY_TOKEN` is shorter than 16 characters and can be guessed; make one with `openssl rand -hex 32`".to_owned());
     }
 }
@@ -207,6 +207,8 @@ mod tests {
         assert!(
             notes(&[KEY, PRODUCTION, ORIGIN, ("RELAY_TOKEN", "short")]).contains("shorter than 16")
         );
+        assert!(notes(&[KEY, ("RELAY_TOKEN", "short")]).contains("shorter than 16"));
+        assert!(!notes(&[KEY, TOKEN]).contains("shorter"));
         assert!(notes(&[KEY, ("RELAY_TOKEN", "with/slash=and,comma")]).contains("subprotocol"));
         assert!(notes(&[("OPENAI_API_KEY", "your_openai_api_key_here")]).contains("placeholder"));
         let same = load(&Sources::from_map([KEY, ("RELAY_TOKEN", KEY.1)]))
