@@ -226,6 +226,7 @@ mod tests {
             refused.contains("RELAY_TOKEN: it looks like the placeholder"),
             "{refused}"
         );
+        assert!(!notes(&[KEY, TOKEN]).contains("shorter"));
         assert!(notes(&[KEY, ("RELAY_TOKEN", "with/slash=and,comma")]).contains("subprotocol"));
         assert!(notes(&[("OPENAI_API_KEY", "your_openai_api_key_here")]).contains("placeholder"));
         let same = load(&Sources::from_map([KEY, ("RELAY_TOKEN", KEY.1)]))

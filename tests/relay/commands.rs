@@ -171,6 +171,21 @@ async fn check_tells_what_is_wrong_and_fails() {
 }
 
 #[tokio::test]
+async fn check_asks_whether_a_port_that_is_silent_to_tls_speaks_plain_http() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = silent.local_addr().expect("its address").port();
+    let base = format!("https://127.0.0.1:{port}");
+    let variables = [
+        ("OPENAI_BASE_URL", base.as_str()),
+        ("OPENAI_CONNECT_TIMEOUT", "200ms"),
+    ];
+    let output = run(&["check"], &variables).await;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("or is it http://?"), "{said}");
+}
+
+#[tokio::test]
 async fn check_without_a_key_says_who_then_needs_one() {
     let upstream = upstream().await;
     let output = run(&["check"], &[("OPENAI_BASE_URL", &upstream.base_url())]).await;
@@ -250,7 +265,7 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
     let mut demo = command(&folder, &[("PORT", &free_port().await)])
         .arg("demo")
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
     let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
@@ -306,8 +321,14 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
             .expect("kill")
             .success()
     );
-    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
-    assert_eq!(ended.expect("it ends").expect("a status").code(), Some(0));
+    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait_with_output()).await;
+    let output = ended.expect("it ends").expect("a status");
+    assert_eq!(output.status.code(), Some(0));
+    let log = text(&output.stderr);
+    assert!(
+        log.contains("/v1/chat/completions") && !log.contains("migrated"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -351,16 +372,21 @@ async fn check_looks_at_the_database_of_accounts_and_changes_nothing_in_it() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_said_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener
-        .local_addr()
-        .expect("its address")
-        .port()
-        .to_string();
+    let port = listener.local_addr().expect("its address").port();
     for name in ["serve", "demo"] {
-        let output = run(&[name], &[("PORT", &port), ("HOST", "127.0.0.1")]).await;
+        let output = run(
+            &[name],
+            &[("PORT", &port.to_string()), ("HOST", "127.0.0.1")],
+        )
+        .await;
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(&port) && said.contains("in use"), "{said}");
+        assert!(
+            said.contains(&port.to_string()) && said.contains("in use"),
+            "{said}"
+        );
+        let next = format!("PORT={}", port.saturating_add(1));
+        assert_eq!(said.contains(&next), name == "demo", "{said}");
     }
 }
 
