@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -14,12 +15,20 @@ use crate::config::{Config, aligned};
 use crate::error::Refusal;
 use crate::store::{Condition, Store};
 
+/// The longest life of an invite, and of a key that has an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The directory of the configured database.
 pub(super) async fn directory(config: &Config) -> Result<Directory> {
     if config.accounts.is_none() {
         let note = "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same";
         let _ = writeln!(std::io::stderr(), "{note}");
     }
+    Ok(Directory::new(store(config).await?))
+}
+
+/// The configured database.
+pub(super) async fn store(config: &Config) -> Result<Arc<Store>> {
     let store = Store::open(&config.database).await?;
     if store.condition() != Condition::Up {
         bail!(
@@ -27,7 +36,25 @@ pub(super) async fn directory(config: &Config) -> Result<Directory> {
             config.database.shown()
         );
     }
-    Ok(Directory::new(Arc::new(store)))
+    Ok(Arc::new(store))
+}
+
+/// A whole number with s, m, h or d.
+pub(super) fn life(text: &str) -> Result<Duration, String> {
+    let fault = || "use a number with s, m, h or d, such as 12h or 7d; at most 365d".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 24 * 3600,
+        _ => return Err(fault()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| fault())?;
+    let life = Duration::from_secs(u64::from(number) * unit);
+    match life.is_zero() || life > LONGEST {
+        true => Err(fault()),
+        false => Ok(life),
+    }
 }
 
 /// A refusal in the words of a terminal.

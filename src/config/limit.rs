@@ -130,6 +130,26 @@ const KINDS: [(&str, CallerKind); 4] = [
     ("anonymous", CallerKind::Anonymous),
 ];
 
+impl Family {
+    /// The family with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Family> {
+        let row = FAMILIES.iter().find(|(known, _)| *known == name);
+        row.map(|(_, family)| *family)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(&FAMILIES, &self)
+    }
+
+    /// The names of all families.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FAMILIES.iter().map(|(name, _)| *name)
+    }
+}
+
 impl Callers {
     /// All of them.
     pub const EVERYONE: Callers = Callers(0b1111);
@@ -154,7 +174,7 @@ impl Callers {
 
 impl Limit {
     /// Reads one; `Err` is the end of a sentence that starts with it.
-    pub(super) fn parse(text: &str) -> Result<Limit, String> {
+    pub fn parse(text: &str) -> Result<Limit, String> {
         let (left, right) = text.split_once('=').ok_or("has no = sign")?;
         let (what, is_concurrent) = subject(left)?;
         let mut words = right.split_whitespace();

@@ -107,6 +107,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
+        let calls = route::calls(target);
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
@@ -120,10 +121,10 @@ impl Edge {
                 Ok(self.control(visitor, request, &facts).await)
             }
             Route::Http(right) => {
-                let ask = caller.ask_for(right, route::family(&facts.path));
+                let family = route::family(&facts.path);
+                let ask = caller.ask_about(right, family, &calls);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = self.relay.http(permit, target, request).await?;
-                Ok(response.map(Body::answered))
+                self.http(permit, right, target, request).await
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
@@ -138,12 +139,27 @@ impl Edge {
                     has_body,
                 );
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let ask = caller.ask_to_upgrade(right, route::family(&facts.path));
+                let family = route::family(&facts.path);
+                let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
                 self.socket(admitted, target, headers, &handshake).await
             }
         }
+    }
+
+    async fn http(
+        &self,
+        permit: Permit,
+        right: Right,
+        target: &Target,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Body>, Refusal> {
+        let response = match right {
+            Right::ClientSecret => self.relay.secret(permit, target, request).await?,
+            _ => self.relay.http(permit, target, request).await?,
+        };
+        Ok(response.map(Body::answered))
     }
 
     /// Whoever may not do it hears nothing about what was wrong with the offer.

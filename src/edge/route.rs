@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 
 use http::Method;
+use url::form_urlencoded;
 
 use crate::admission::Right;
 use crate::config::Family;
 use crate::error::{Kind, Refusal};
 use crate::relay::Chat;
+use crate::wire::Target;
 
 /// Where OpenAI hands out credentials (wire.md 6.1), by today's names and the retired ones.
 const MINTING: [&str; 4] = [
@@ -106,6 +108,20 @@ pub(super) fn family(path: &str) -> Family {
         "realtime" | "live" => Family::Realtime,
         _ => Family::Other,
     }
+}
+
+/// The WebRTC calls that a target names: in its path, behind `calls`, or as `call_id` in its query.
+pub(super) fn calls(target: &Target) -> Vec<String> {
+    let path = target.path_text();
+    let path = decoded(&path);
+    let mut segments = path.split('/').skip_while(|segment| *segment != "calls");
+    let in_path = segments.nth(1).filter(|id| !id.is_empty());
+    let in_path = in_path.filter(|_| family(&path) == Family::Realtime);
+    let mut calls: Vec<String> = in_path.map(str::to_owned).into_iter().collect();
+    let pairs = form_urlencoded::parse(target.query());
+    let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("call_id"));
+    calls.extend(named.map(|(_, id)| id.into_owned()));
+    calls
 }
 
 /// The family of the chat routes.

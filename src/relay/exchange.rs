@@ -39,8 +39,12 @@ impl Exchange {
         }
     }
 
+    pub(super) fn principal(&self) -> &Principal {
+        self.permit.principal()
+    }
+
     pub(super) fn is_ephemeral(&self) -> bool {
-        matches!(self.permit.principal(), Principal::Ephemeral(_))
+        self.principal().is_ephemeral()
     }
 
     pub(super) fn may_name_organization(&self) -> bool {

@@ -37,6 +37,7 @@ impl Relay {
             target: &sent,
             headers: head.headers,
             body,
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         #[cfg(feature = "panics")]

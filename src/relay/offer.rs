@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::exchange::{Exchange, X_REQUEST_ID};
+use super::judge::{judge_model, judge_session};
 use super::sdp;
 use super::{Relay, Wish, X_RELAY_MODEL};
 use crate::admission::Permit;
@@ -116,16 +117,20 @@ impl Relay {
         let mut offer = checked.map_err(|refusal| exchange.refused(refusal))?;
         let replaced = offer.replace_models(|model| self.replace_model(model));
         let (content_type, body) = if exchange.is_ephemeral() {
+            judge_model(&mut exchange, offer.model.as_deref())?;
             let sdp = HeaderValue::from_static("application/sdp");
             (sdp, Bytes::from(offer.sdp))
         } else {
-            multipart(&offer.sdp, &offer.session(&self.realtime_model))
+            let session = offer.session(&self.realtime_model);
+            judge_session(&mut exchange, &session)?;
+            multipart(&offer.sdp, &session)
         };
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: true,
         };
         let reply = self.send(&mut exchange, wish).await?;
         let answered = read_answer(reply).await;
@@ -182,11 +187,8 @@ impl Answer {
         Ok(response)
     }
 
-    /// The last segment of `Location: /v1/realtime/calls/rtc_…`.
     fn call_id(&self) -> Option<&str> {
-        let location = self.headers.get(header::LOCATION)?.to_str().ok()?;
-        let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
-        (!last.is_empty()).then_some(last)
+        call_id(self.headers.get(header::LOCATION)?.to_str().ok()?)
     }
 
     /// An error of the upstream's, with its message where a person looks for it.
@@ -225,6 +227,12 @@ pub(super) fn multipart(sdp: &str, session: &Value) -> (HeaderValue, Bytes) {
     let content_type = format!("multipart/form-data; boundary={boundary}");
     let content_type = HeaderValue::from_str(&content_type).expect("hexadecimal boundary");
     (content_type, Bytes::from(body))
+}
+
+/// The last segment of `Location: /v1/realtime/calls/rtc_…`.
+pub(super) fn call_id(location: &str) -> Option<&str> {
+    let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
+    (!last.is_empty()).then_some(last)
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {

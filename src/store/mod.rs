@@ -7,8 +7,10 @@ mod addresses;
 mod adoption;
 mod fault;
 mod invites;
+mod keys;
 mod logins;
 mod migrations;
+mod shelf;
 mod users;
 
 use std::future::Future;
@@ -27,7 +29,9 @@ use time::format_description::well_known::Rfc3339;
 pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
+pub use keys::{Key, NewKey};
 pub use logins::{Member, NewLogin, Refresh, Rotation};
+pub use shelf::Shelf;
 pub use users::{Credentials, NewUser, Page, Role, User};
 
 use crate::config::DatabaseUrl;

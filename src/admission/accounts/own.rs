@@ -2,7 +2,7 @@
 //! directory's work, and at once the end of what it ends.
 
 use super::Accounts;
-use super::standing::Account;
+use super::logins::Account;
 use crate::error::Refusal;
 use crate::store::{Role, User};
 
@@ -24,7 +24,7 @@ impl Accounts {
         let kept = Some(account.login_id.as_str());
         let set = self.directory.set_password(&user, Some(new), kept);
         set.await?;
-        self.standings.end_logins_of(&user.id, kept);
+        self.end_logins_of(&user.id, kept);
         tracing::info!(user = user.id, "a user changed its password");
         Ok(())
     }
@@ -35,7 +35,8 @@ impl Accounts {
         self.confirm(&user.id, password).await?;
         self.directory.keep_an_admin(&user).await?;
         self.directory.delete(&user.id).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_logins_of(&user.id, None);
+        self.relay_keys.end_keys_of(&user.id);
         tracing::info!(user = user.id, "a user deleted its account");
         Ok(())
     }
@@ -52,8 +53,10 @@ impl Accounts {
         }
         self.directory.set_active(&user.id, is_active).await?;
         if !is_active {
-            self.standings.end_logins_of(&user.id, None);
+            self.end_logins_of(&user.id, None);
         }
+        // Of one who was out, it is forgotten that they opened nothing.
+        self.relay_keys.end_keys_of(&user.id);
         let by = admin.user_id.as_str();
         tracing::info!(
             user = user.id,
@@ -70,7 +73,7 @@ impl Accounts {
             self.directory.keep_an_admin(user).await?;
         }
         self.directory.set_role(&user.id, role).await?;
-        self.standings.changed(&user.id);
+        self.standings.changed(|login| login.user_id == user.id);
         let (by, role) = (admin.user_id.as_str(), role.name());
         tracing::info!(user = user.id, by, role, "an admin gave a user a role");
         Ok(())
@@ -84,7 +87,7 @@ impl Accounts {
         password: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
         let made_up = self.directory.set_password(user, password, None).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_logins_of(&user.id, None);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin reset a user's password");
         Ok(made_up)
@@ -94,7 +97,8 @@ impl Accounts {
     pub async fn delete(&self, admin: &Account, user: &User) -> Result<(), Refusal> {
         self.directory.keep_an_admin(user).await?;
         self.directory.delete(&user.id).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_logins_of(&user.id, None);
+        self.relay_keys.end_keys_of(&user.id);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin deleted a user");
         Ok(())

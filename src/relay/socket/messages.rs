@@ -71,6 +71,13 @@ impl MessagePump {
             if let Err(end) = ready!(self.poll_write(cx, to, dog, stall)) {
                 return Poll::Ready(PumpEnd::Unwritable(end));
             }
+            if self.source == Side::Upstream && self.close.is_none() && interpreter.has_to_speak() {
+                interpreter.speak(&mut Outgoing {
+                    output: &mut self.output,
+                    destination: Side::Client,
+                });
+                continue;
+            }
             if self.close.is_some() {
                 return Poll::Ready(PumpEnd::Closed);
             }

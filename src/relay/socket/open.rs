@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
+use url::form_urlencoded;
 
 use super::deflate;
 use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
-use super::interpreter::Interpreter;
+use super::interpreter::{Bench, Interpreter};
 use super::messages::MessagePump;
 use super::pump::Pump;
 use super::session::{Running, Session};
@@ -25,6 +26,7 @@ use crate::error::{Kind as Reason, Refusal};
 use crate::relay::beta::{self, Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
+use crate::relay::judge::{Judge, judge_target};
 use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
 use crate::wire::{Link, Target};
@@ -120,13 +122,14 @@ impl Relay {
     ) -> Result<Opened, Refusal> {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
-        let wanted = self.wanted(target, client);
+        let wanted = self.wanted(target, client, exchange.principal().model());
         if client.is_beta() && wanted.is_realtime && self.rules.beta == Beta::Refuse {
             return Err(exchange.refused(Refusal::new(
                 Reason::BetaDisabled,
                 "The Realtime beta is switched off, and this relay does not translate it (REALTIME_BETA). Use the GA interface.",
             )));
         }
+        judge_target(&mut exchange, &wanted.target)?;
         let key = handshake::new_key();
         let request = SocketRequest {
             target: &wanted.target,
@@ -183,7 +186,9 @@ impl Relay {
         }
         let translated = wanted.translated;
         let beta = translated.then(|| Translator::new(wanted.kind, self.aliases.clone()));
-        let is_seen = beta.is_some() || deflates;
+        let judge = Judge::of(exchange.principal()).filter(Judge::sees_messages);
+        let bench = judge.map(|judge| Bench::new(judge, wanted.model.clone()));
+        let is_seen = beta.is_some() || bench.is_some() || deflates;
         let patience = match wanted.is_conversation {
             true => &rules.conversation,
             false => &rules.other,
@@ -195,12 +200,12 @@ impl Relay {
             codes: Codes::of(path),
             model: wanted.model,
             patience: Arc::clone(patience),
-            interpreter: is_seen.then(|| Box::new(Interpreter::new(beta, deflates))),
+            interpreter: is_seen.then(|| Box::new(Interpreter::new(beta, bench, deflates))),
         }))
     }
 
-    /// What goes upstream for the client's target.
-    fn wanted(&self, target: &Target, client: &Handshake) -> Wanted {
+    /// What goes upstream for the client's target. `bound` is the model that its credential is for.
+    fn wanted(&self, target: &Target, client: &Handshake, bound: Option<&str>) -> Wanted {
         let model = target.parameter("model");
         if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
@@ -238,11 +243,11 @@ impl Relay {
         if is_conversation && model.is_none() {
             let mark = if query.is_empty() { b'?' } else { b'&' };
             wanted.target.push(mark);
+            let model = bound.unwrap_or(&self.realtime_model);
             wanted.target.extend_from_slice(b"model=");
-            wanted
-                .target
-                .extend_from_slice(self.realtime_model.as_bytes());
-            wanted.model = Some(self.realtime_model.clone());
+            let escaped = form_urlencoded::byte_serialize(model.as_bytes());
+            wanted.target.extend(escaped.flat_map(str::bytes));
+            wanted.model = Some(model.to_owned());
         }
         wanted
     }
