@@ -62,6 +62,7 @@ fn gate(url: &DatabaseUrl, store: &Arc<Store>) -> Gate {
         limits: Vec::new(),
         redis: None,
         redis_ca_file: None,
+        redis_timeout: Duration::from_millis(20),
         replicas: None,
     };
     let limiter = Arc::new(Limiter::new(&limiting).unwrap());

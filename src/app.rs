@@ -76,7 +76,7 @@ impl App {
             &config.realtime,
             config.default_model.clone(),
             config.sse_keepalive,
-            rules(config),
+            rules(config, Arc::clone(&pressure)),
             sealing,
             calls,
         );
@@ -196,7 +196,7 @@ fn folder(config: &Config) -> PathBuf {
     folder.map_or_else(|| PathBuf::from("."), PathBuf::from)
 }
 
-fn rules(config: &Config) -> Rules {
+fn rules(config: &Config, pressure: Arc<Pressure>) -> Rules {
     let realtime = &config.realtime;
     let unless_zero = |limit: Duration| (!limit.is_zero()).then_some(limit);
     let conversation = Patience {
@@ -216,5 +216,6 @@ fn rules(config: &Config) -> Rules {
         max_message: realtime.max_message_bytes,
         client_stall: config.server.limits.write_timeout,
         upstream_stall: config.upstream.write_timeout,
+        pressure,
     }
 }

@@ -58,16 +58,13 @@ impl Allowance {
         if is_told {
             return;
         }
-        let names = ["limit", "remaining"]
-            .into_iter()
-            .zip([self.limit, self.remaining]);
-        for (name, count) in names {
-            let name = HeaderName::try_from(format!("x-ratelimit-{name}-requests"));
-            headers.insert(name.expect("a name"), HeaderValue::from(count));
-        }
+        const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+        const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+        const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+        headers.insert(LIMIT, HeaderValue::from(self.limit));
+        headers.insert(REMAINING, HeaderValue::from(self.remaining));
         let reset = HeaderValue::try_from(Span(self.reset).to_string());
-        let name = HeaderName::from_static("x-ratelimit-reset-requests");
-        headers.insert(name, reset.expect("digits and letters"));
+        headers.insert(RESET, reset.expect("digits and letters"));
     }
 }
 

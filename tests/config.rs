@@ -212,6 +212,34 @@ fn all_broken_variables_are_reported_together() {
 }
 
 #[test]
+fn every_example_of_limits_in_the_documents_loads_as_it_is() {
+    let page = include_str!("../docs/limits.md");
+    let examples: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("RATE_LIMITS=") || line.starts_with("REDIS_URL="))
+        .collect();
+    assert!(examples.len() >= 5, "{examples:?}");
+    for example in examples {
+        let scratch = Scratch::new().with(".env", example);
+        let loaded = scratch.load(GOOD_KEY);
+        let loaded = loaded.unwrap_or_else(|errors| panic!("{example}: {errors}"));
+        let limiting = &loaded.config.limiting;
+        let is_set = limiting.redis.is_some() || limiting.limits.len() > 2;
+        assert!(is_set, "{example}: {limiting:?}");
+    }
+    let urls = page
+        .split('`')
+        .filter(|text| text.contains("://") && !text.ends_with("://"));
+    let urls: Vec<&str> = urls.filter(|text| !text.contains('\n')).collect();
+    assert!(urls.len() >= 6, "{urls:?}");
+    for url in urls {
+        let scratch = Scratch::new().with(".env", format!("REDIS_URL={url}"));
+        let loaded = scratch.load(GOOD_KEY);
+        assert!(loaded.is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn the_documented_env_files_of_all_five_origins_load_as_they_are() {
     let origins = [
         ("a-webrtc.env", 8080, false),

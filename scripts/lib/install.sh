@@ -100,5 +100,7 @@ install_servers() {
     command -v setpriv >/dev/null || apt_install util-linux
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
     ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb >/dev/null || apt_install postgresql
+    command -v redis-server >/dev/null || apt_install redis-server
+    command -v ip >/dev/null || apt_install iproute2
     command -v pgrep >/dev/null || apt_install procps
 }

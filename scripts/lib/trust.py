@@ -39,13 +39,17 @@ def before():
 
 
 def measured():
-    """What this run left behind, by promise and command."""
+    """What this run left behind, by promise and command; its parts in one."""
+    parts, days = {}, {}
     for path in sorted((ROOT / "target" / "trust").glob("P*.json")):
         row = json.loads(path.read_text())
-        day = time.strftime("%Y-%m-%d", time.gmtime(path.stat().st_mtime))
-        machine = f"{os.cpu_count()} cores, {platform.machine()} {platform.system()}"
-        source = f"— {day}, {machine}, `{row['command']}`"
-        yield row["promise"], row["command"], f"{cell(row['measured'])} {source}"
+        key = row["promise"], row["command"]
+        parts.setdefault(key, []).append(cell(row["measured"]))
+        days[key] = max(days.get(key, 0), path.stat().st_mtime)
+    machine = f"{os.cpu_count()} cores, {platform.machine()} {platform.system()}"
+    for (promise, command), values in parts.items():
+        day = time.strftime("%Y-%m-%d", time.gmtime(days[promise, command]))
+        yield promise, command, f"{'; '.join(values)} — {day}, {machine}, `{command}`"
 
 
 def main():

@@ -26,10 +26,10 @@ use std::sync::Arc;
 
 pub use calls::Calls;
 pub use drain::{Departure, Drain};
-pub use limit::{Limiter, LimiterState, SharedState, Taken};
+pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
-pub use pressure::{Level, Pressure};
+pub use pressure::{Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
 pub use sealing::{LIVES_S, Minted, Sealing, TokenTerms};
@@ -43,7 +43,6 @@ use crate::config::{Access, CallerKind, Environment, Family};
 use crate::error::{Kind, Refusal};
 use crate::store::now_ms;
 use crate::telemetry::Counters;
-use limit::Asking;
 use permit::Held;
 use sessions::SessionSlot;
 

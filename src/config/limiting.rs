@@ -21,6 +21,8 @@ pub struct Limiting {
     pub redis: Option<RedisUrl>,
     /// A PEM file of authorities to trust towards Redis.
     pub redis_ca_file: Option<PathBuf>,
+    /// How long a request waits for Redis at the most.
+    pub redis_timeout: Duration,
     /// How many relays share the limits; `None` to find out.
     pub replicas: Option<u32>,
 }
@@ -37,11 +39,12 @@ pub(super) struct LimitingDraft {
 
 impl Limiting {
     /// No limit at all.
-    pub(super) fn none() -> Limiting {
+    pub(crate) fn none() -> Limiting {
         Limiting {
             limits: Vec::new(),
             redis: None,
             redis_ca_file: None,
+            redis_timeout: Duration::ZERO,
             replicas: None,
         }
     }
@@ -117,6 +120,22 @@ pub(super) const LIMITING: &[Row] = &[
             put(
                 &mut draft.config.limiting.redis_ca_file,
                 file::authorities(text).map(Some),
+            )
+        },
+        ..PLAIN
+    },
+    Row {
+        name: "REDIS_TIMEOUT",
+        default: "20ms",
+        unit: "s",
+        accepts: "seconds above 0, or a number with ms, s, m or h, such as 20ms; at most 168h",
+        help: "How long a request waits for Redis at the most, all of its limits together. What has no answer by then is decided \
+               alone; after five such waits in a row Redis is not asked until it answers again.",
+        section: Section::Rates,
+        set: |draft, text| {
+            put(
+                &mut draft.config.limiting.redis_timeout,
+                value::timeout(text),
             )
         },
         ..PLAIN

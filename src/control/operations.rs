@@ -106,6 +106,7 @@ fn limits(control: &Control) -> Value {
         "replicas": limits.replicas,
         "decidedAlone": limits.shared.map(|shared| shared.alone),
         "redisFaults": limits.shared.map(|shared| shared.faults),
+        "redisChanges": limits.shared.map(|shared| shared.changes),
     })
 }
 

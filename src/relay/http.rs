@@ -2,17 +2,21 @@
 
 use std::borrow::Cow;
 
-use ::http::{HeaderValue, Request, Response};
+use ::http::{HeaderMap, HeaderValue, Request, Response, header};
 
+use super::beta::renew_session;
 use super::body::{Answered, RelayedBody};
 use super::events::EventStream;
 use super::exchange::Exchange;
 use super::offer::CALLS;
-use super::{Relay, Wish, X_RELAY_MODEL};
+use super::{Relay, Wish, X_RELAY_MODEL, form};
 use crate::admission::Permit;
 use crate::error::Refusal;
 use crate::upstream::RequestBody;
-use crate::wire::{ClientBody, Target};
+use crate::wire::{ClientBody, Target, read_whole};
+
+/// The longest form of a call, in bytes.
+const MAX_CALL: usize = 256 * 1024;
 
 impl Relay {
     /// Relays one exchange. The returned body carries the Permit to the exchange's end.
@@ -26,12 +30,20 @@ impl Relay {
         if let Some(retired) = self.retired(target, &request) {
             return self.revive(exchange, retired, target, request).await;
         }
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let version = head.version;
         #[cfg(feature = "panics")]
         super::panics::inject(&head.headers, "before the upstream");
-        let body = RequestBody::from_client(body, exchange.sent());
-        let (sent, replaced) = self.renewed(target);
+        let (sent, mut replaced) = self.renewed(target);
+        let body = if names_session(target, &head.headers) {
+            let (body, model) = self
+                .renew_call(&mut exchange, &mut head.headers, body)
+                .await?;
+            replaced = replaced.or(model);
+            body
+        } else {
+            RequestBody::from_client(body, exchange.sent())
+        };
         let wish = Wish {
             method: head.method,
             target: &sent,
@@ -60,4 +72,42 @@ impl Relay {
         }
         (Cow::Borrowed(target.as_bytes()), None)
     }
+
+    /// The form of a call, in which the session may name a model that has a successor.
+    async fn renew_call(
+        &self,
+        exchange: &mut Exchange,
+        headers: &mut HeaderMap,
+        body: ClientBody,
+    ) -> Result<(RequestBody, Option<HeaderValue>), Refusal> {
+        let too_large = "A call's offer and session are at most 256 KiB here.";
+        let body = read_whole(body, MAX_CALL, too_large).await;
+        let mut body = body.map_err(|refusal| exchange.refused(refusal))?;
+        let content_type = headers.get(header::CONTENT_TYPE);
+        let place = content_type
+            .and_then(form::boundary)
+            .and_then(|boundary| form::part(&body, boundary, "session"));
+        let mut replaced = None;
+        if let Some(place) = place
+            && let Some((session, model)) =
+                renew_session(&body[place.clone()], |model| self.replace_model(model))
+        {
+            body = [&body[..place.start], &session, &body[place.end..]]
+                .concat()
+                .into();
+            replaced = HeaderValue::from_str(model).ok();
+        }
+        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(header::EXPECT);
+        Ok((RequestBody::whole(body, exchange.sent()), replaced))
+    }
+}
+
+/// Whether it is a call whose session lies beside the offer, in a form that can be read.
+fn names_session(target: &Target, headers: &HeaderMap) -> bool {
+    target.path() == CALLS
+        && !headers.contains_key(header::CONTENT_ENCODING)
+        && headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| form::boundary(kind).is_some())
 }

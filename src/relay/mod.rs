@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod events;
 mod exchange;
+mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
@@ -24,8 +25,7 @@ pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName, Method, StatusCode, header};
@@ -56,8 +56,6 @@ pub struct Relay {
     upstream: Arc<Upstream>,
     realtime_model: String,
     aliases: Aliases,
-    /// Models that were replaced, each logged once.
-    replaced: Mutex<BTreeSet<String>>,
     default_model: String,
     models: KnownModels,
     sse_keepalive: Duration,
@@ -86,7 +84,6 @@ impl Relay {
             upstream,
             realtime_model: realtime.model.clone(),
             aliases: Aliases::new(aliases),
-            replaced: Mutex::new(BTreeSet::new()),
             default_model,
             models: KnownModels::default(),
             sse_keepalive,
@@ -123,10 +120,7 @@ impl Relay {
     fn replace_model(&self, model: &str) -> Option<&str> {
         let successor = self.aliases.successor(model);
         let successor = successor.filter(|successor| *successor != model)?;
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
-        if replaced.insert(model.to_owned()) {
-            tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
-        }
+        log_successor(&self.aliases, model, successor);
         Some(successor)
     }
 
@@ -164,4 +158,11 @@ fn made_call(reply: &Reply) -> Option<String> {
     let is_made = reply.status() == StatusCode::CREATED && location.contains("/calls/");
     let id = offer::call_id(location).filter(|_| is_made);
     id.map(str::to_owned)
+}
+
+/// Once for each name.
+fn log_successor(aliases: &Aliases, model: &str, successor: &str) {
+    if aliases.is_news(model) {
+        tracing::info!(model, successor, "a model is replaced (MODEL_ALIASES)");
+    }
 }

@@ -8,12 +8,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use uuid::Uuid;
 
 use super::exchange::{Exchange, X_REQUEST_ID};
 use super::judge::{judge_model, judge_session};
-use super::sdp;
-use super::{Relay, Wish, X_RELAY_MODEL};
+use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
@@ -123,7 +121,7 @@ impl Relay {
         } else {
             let session = offer.session(&self.realtime_model);
             judge_session(&mut exchange, &session)?;
-            multipart(&offer.sdp, &session)
+            form::write(&offer.sdp, &session)
         };
         let wish = Wish {
             method: Method::POST,
@@ -214,19 +212,6 @@ impl Answer {
         copy_headers(&self.headers, response.headers_mut());
         response
     }
-}
-
-/// The form of an offer that goes up with a session.
-pub(super) fn multipart(sdp: &str, session: &Value) -> (HeaderValue, Bytes) {
-    let boundary = Uuid::new_v4().simple().to_string();
-    let body = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"sdp\"\r\nContent-Type: application/sdp\r\n\r\n{sdp}\r\n\
-         --{boundary}\r\nContent-Disposition: form-data; name=\"session\"\r\nContent-Type: application/json\r\n\r\n{session}\r\n\
-         --{boundary}--\r\n"
-    );
-    let content_type = format!("multipart/form-data; boundary={boundary}");
-    let content_type = HeaderValue::from_str(&content_type).expect("hexadecimal boundary");
-    (content_type, Bytes::from(body))
 }
 
 /// The last segment of `Location: /v1/realtime/calls/rtc_…`.

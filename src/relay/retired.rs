@@ -9,9 +9,9 @@ use super::beta::{Kind, Rewritten, Translator};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
 use super::judge::judge_session;
-use super::offer::{CALLS, MAX_SDP, invalid, multipart};
+use super::offer::{CALLS, MAX_SDP, invalid};
 use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer};
-use super::{Relay, Wish, X_RELAY_MODEL, sdp};
+use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::TokenTerms;
 use crate::config::Beta;
 use crate::error::Refusal;
@@ -147,7 +147,7 @@ impl Relay {
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
             judge_session(&mut exchange, &session)?;
-            let (content_type, body) = multipart(&offer, &session);
+            let (content_type, body) = form::write(&offer, &session);
             headers.insert(header::CONTENT_TYPE, content_type);
             body
         };

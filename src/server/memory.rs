@@ -13,6 +13,7 @@ pub(super) async fn watch(budget: MemoryBudget, pressure: &Pressure) {
     let Some(budget) = in_bytes(budget) else {
         return std::future::pending().await;
     };
+    pressure.bound(budget);
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;

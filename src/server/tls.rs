@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -28,6 +28,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PLAIN: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 53\r\nConnection: close\r\n\r\n\
       This port speaks TLS: use https:// and wss:// with it";
+
+/// How long it may take to hear it, and how much it may have said meanwhile, in bytes.
+const PLAIN_PATIENCE: Duration = Duration::from_secs(1);
+const PLAIN_BYTES: u64 = 64 * 1024;
 
 /// The server side of TLS.
 pub(super) struct Tls {
@@ -83,12 +87,12 @@ impl Tls {
     }
 
     /// Shakes hands. A client that speaks plain HTTP hears so.
-    pub(super) async fn accept(&self, mut stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let mut first = [0];
         // A handshake begins with 22, a method with a letter.
         if stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
-            stream.write_all(PLAIN).await?;
-            stream.shutdown().await?;
+            let told = tell_plain(stream);
+            let _ = tokio::time::timeout(PLAIN_PATIENCE, told).await;
             return Err(io::Error::other("a client speaks plain HTTP"));
         }
         self.acceptor.accept(stream).await
@@ -107,6 +111,15 @@ impl Tls {
             self.pair.reload();
         }
     }
+}
+
+/// What the client sent is read, since a connection that closes on unread bytes takes the answer
+/// back with a reset.
+async fn tell_plain(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(PLAIN).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(PLAIN_BYTES), &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 impl Pair {

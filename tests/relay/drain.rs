@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::ws::Socket;
 use crate::support::{Connection, Relay, authorization, get, pair_with, request, trust};
 
 /// A stream whose first event comes at once and whose rest comes after a while.
@@ -46,13 +47,21 @@ async fn a_running_stream_ends_whole_and_the_exit_code_is_0() {
 }
 
 #[tokio::test]
-async fn fifty_streams_at_once_all_end_whole() {
-    let (_upstream, mut relay) = pair_with(&[]).await;
-    let mut streams = Vec::new();
-    for _ in 0..50 {
+async fn fifty_streams_and_fifty_sockets_at_once_all_end_whole() {
+    const EACH: usize = 50;
+    let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "6")]).await;
+    let (mut streams, mut sockets) = (Vec::new(), Vec::new());
+    let headers = [&authorization(), "X-Fake-Script: echo"];
+    for _ in 0..EACH {
         streams.push(begin(&relay, 1500).await);
+        let socket = Socket::open(relay.address(), "/v1/realtime?model=m", &headers).await;
+        sockets.push(socket.unwrap_or_else(|no| panic!("refused: {}", no.text())));
     }
     relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    for socket in &mut sockets {
+        socket.say("to the end").await;
+    }
     for mut connection in streams {
         let text = rest(&mut connection).await;
         assert!(
@@ -60,16 +69,25 @@ async fn fifty_streams_at_once_all_end_whole() {
             "{text}"
         );
     }
+    for mut socket in sockets {
+        assert_eq!(socket.message().await.text(), "to the end");
+        let close = socket.message().await;
+        assert_eq!(close.closes_with().0, 1012);
+        socket.send(&close).await;
+    }
     assert_eq!(relay.exit_code().await, Some(0));
-    let completed = relay
-        .exchanges()
-        .iter()
-        .filter(|line| line["outcome"] == "completed")
-        .count();
-    assert_eq!(completed, 50);
+    let ended = |outcome: &str| {
+        let lines = relay.exchanges();
+        let same = lines.iter().filter(|line| line["outcome"] == outcome);
+        same.count()
+    };
+    assert_eq!((ended("completed"), ended("drained")), (EACH, EACH));
+    assert_eq!(upstream.open_connections(), 0);
     trust::record(
         "P36",
-        "HTTP and SSE: 50 of 50 running streams ended whole, exit code 0",
+        &format!(
+            "{EACH} of {EACH} running streams ended whole, {EACH} of {EACH} sockets heard 1012 with nothing lost, exit code 0"
+        ),
     );
 }
 

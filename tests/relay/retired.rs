@@ -146,6 +146,36 @@ async fn a_call_and_an_offer_that_name_a_retired_model_get_its_successor() {
         let form = String::from_utf8_lossy(&upstream.take_received()[0].body).into_owned();
         assert!(form.contains("\"model\":\"new-1\""), "{form}");
     }
+    let form = |model: &str| {
+        format!(
+            "--b1\r\nContent-Disposition: form-data; name=\"sdp\"\r\n\r\n{SDP}\r\n--b1\r\nContent-Disposition: form-data; \
+             name=\"session\"; filename=\"blob\"\r\nContent-Type: application/json\r\n\r\n{{ \"type\":\"realtime\", \
+             \"model\" : {model}, \"audio\":{{}} }}\r\n--b1--\r\n"
+        )
+    };
+    let kind = "multipart/form-data; boundary=b1";
+    for (sent, model, told) in [
+        ("\"old\"", "\"new-1\"", Some("new-1")),
+        ("\"gpt-realtime\"", "\"gpt-realtime\"", None),
+        ("7", "7", None),
+    ] {
+        let answer = post(&relay, "/v1/realtime/calls", kind, &form(sent)).await;
+        assert_eq!(answer.header("x-relay-model"), told, "{}", answer.text());
+        let received = &upstream.take_received()[0];
+        let session = |form: &[u8]| {
+            let form = String::from_utf8_lossy(form).into_owned();
+            let json = &form[form
+                .rfind("{ \"type")
+                .or(form.rfind("{\"type"))
+                .expect("it")..];
+            let json = json.split("\r\n--b1").next().expect("it");
+            serde_json::from_str::<Value>(json).expect("JSON")
+        };
+        assert_eq!(session(&received.body), session(form(model).as_bytes()));
+        if told.is_none() {
+            assert_eq!(received.body, form(sent).as_bytes());
+        }
+    }
     // Other bodies are never touched.
     let body = json!({ "model": "old" }).to_string();
     post(&relay, "/v1/_fake/echo", "application/json", &body).await;

@@ -23,23 +23,6 @@ async fn stalled(relay: &Relay, target: &str) -> TcpStream {
     stream
 }
 
-/// Memory once it changes no more.
-async fn settled(relay: &Relay) -> u64 {
-    let mut last = relay.memory();
-    let mut same = 0;
-    while same < 5 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let now = relay.memory();
-        same = if now.abs_diff(last) < 64 * KIB {
-            same + 1
-        } else {
-            0
-        };
-        last = now;
-    }
-    last
-}
-
 /// The longest pause between the pieces of a paced stream, and how much came.
 async fn longest_pause(relay: &Relay, target: &str) -> (Duration, usize) {
     let mut connection = Connection::open(relay.address()).await;
@@ -62,13 +45,13 @@ async fn a_hundred_stalled_readers_cost_little_and_are_let_go() {
     let (upstream, relay) = pair_with(&[("WRITE_TIMEOUT", "4")]).await;
     let paced = "/v1/_fake/bytes?n=100000&chunked=1&chunk=1000";
     let (alone, whole) = longest_pause(&relay, paced).await;
-    let before = settled(&relay).await;
+    let before = relay.settled_memory().await;
     let mut clients = Vec::new();
     let start = Instant::now();
     for _ in 0..100 {
         clients.push(stalled(&relay, "/v1/_fake/bytes?n=8000000&chunked=1&chunk=1000").await);
     }
-    let each = settled(&relay).await.saturating_sub(before) / 100;
+    let each = relay.settled_memory().await.saturating_sub(before) / 100;
     let (beside, bytes) = longest_pause(&relay, paced).await;
     assert_eq!(bytes, whole, "a neighbour lost something");
     assert!(each <= 64 * KIB, "{each} bytes for each stalled reader");
@@ -151,7 +134,7 @@ async fn a_compression_bomb_passes_as_the_bytes_that_it_is() {
         &[&key],
     )
     .await;
-    let before = settled(&relay).await;
+    let before = relay.settled_memory().await;
     let lines = [authorization(), "Content-Encoding: gzip".to_owned()];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut connection = Connection::open(relay.address()).await;
@@ -188,7 +171,7 @@ async fn a_compression_bomb_passes_as_the_bytes_that_it_is() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endless_body_to_the_relays_own_route_is_413_and_costs_nothing() {
     let (upstream, relay) = pair().await;
-    let before = settled(&relay).await;
+    let before = relay.settled_memory().await;
     let stream = TcpStream::connect(relay.address())
         .await
         .expect("a connection");

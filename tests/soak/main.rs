@@ -9,6 +9,7 @@ mod accounts;
 mod dns;
 mod leaks;
 mod legit;
+mod limits;
 mod memory;
 mod slow;
 mod sockets;
@@ -34,8 +35,9 @@ impl Row {
     }
 }
 
-const ROWS: [&str; 12] = [
-    "P01", "P02", "P03", "P16", "P23", "P24", "P33", "P36", "P38", "P42", "P43", "P46",
+const ROWS: [&str; 14] = [
+    "P01", "P02", "P03", "P16", "P23", "P24", "P30", "P33", "P36", "P38", "P42", "P43", "P46",
+    "P48",
 ];
 
 async fn run(row: &str, time: Option<Duration>) -> Row {
@@ -46,9 +48,11 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P16" => memory::beyond_the_budget().await,
         "P23" => accounts::nobody_is_found_by_time().await,
         "P24" => accounts::guesses().await,
+        "P30" => limits::redis_and_relays_die().await,
         "P38" => accounts::killed().await,
         "P46" => accounts::a_hundred_thousand().await,
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
+        "P48" => limits::a_million_addresses().await,
         "P36" => stop::gracefully().await,
         "P43" => sockets::exact_and_idle(time.unwrap_or(Duration::from_secs(300))).await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,

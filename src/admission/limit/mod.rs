@@ -80,7 +80,6 @@ impl OwnLimits {
 pub struct Limiter {
     rules: Vec<Rule>,
     home: Arc<Home>,
-    refused: AtomicU64,
 }
 
 /// One limit, ready to be applied.
@@ -92,6 +91,7 @@ struct Rule {
     name: String,
     /// `None` for what runs at the same time.
     quota: Option<Quota>,
+    refused: AtomicU64,
 }
 
 /// What a request took: given back as a whole, or held until it ends.
@@ -105,10 +105,12 @@ pub struct Taken {
 }
 
 /// How limits are doing, for operators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimiterState {
     /// Requests that were refused.
     pub refused: u64,
+    /// The same by limit, as it is written, in the order in which they hold.
+    pub refusals: Vec<(String, u64)>,
     /// Buckets that owe something, as far as this relay knows.
     pub buckets: usize,
     /// How many relays share the limits.
@@ -128,7 +130,6 @@ impl Limiter {
         Ok(Limiter {
             rules: rules.collect(),
             home: Arc::new(Home::new(config)?),
-            refused: AtomicU64::new(0),
         })
     }
 
@@ -146,7 +147,7 @@ impl Limiter {
                 Some(lease) => taken.leases.push(lease),
                 None => {
                     self.give_back_within(asking, taken, &mut budget).await;
-                    return Err(self.refused(rule.too_many_at_once(most)));
+                    return Err(rule.too_many_at_once(most));
                 }
             }
         }
@@ -166,8 +167,14 @@ impl Limiter {
 
     /// How limits are doing.
     pub fn state(&self) -> LimiterState {
+        let refusals = self
+            .rules
+            .iter()
+            .map(|rule| (rule.name.clone(), rule.refused.load(Ordering::Relaxed)));
+        let refusals: Vec<_> = refusals.collect();
         LimiterState {
-            refused: self.refused.load(Ordering::Relaxed),
+            refused: refusals.iter().map(|(_, count)| count).sum(),
+            refusals,
             buckets: self.home.buckets(),
             replicas: self.home.replicas(),
             shared: self.home.shared(),
@@ -218,7 +225,7 @@ impl Limiter {
                 Ok(debt) => taken.charged(bit, allowance(quota, debt)),
                 Err(wait) => {
                     self.give_back_within(asking, taken, budget).await;
-                    return Err(self.refused(rule.too_fast(quota, wait)));
+                    return Err(rule.too_fast(quota, wait));
                 }
             }
         }
@@ -245,11 +252,6 @@ impl Limiter {
         let all = configured.chain(own);
         all.filter(|(_, rule)| rule.concerns(asking))
             .map(|(number, rule)| (1 << number, rule))
-    }
-
-    fn refused(&self, refusal: Refusal) -> Refusal {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        refusal
     }
 }
 
@@ -281,6 +283,7 @@ impl Rule {
                 Bound::Rate { count, window } => Some(Quota::new(count, window)),
                 Bound::Concurrent(_) => None,
             },
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -307,7 +310,9 @@ impl Rule {
         }
     }
 
+    /// Counts a refusal, and words it.
     fn too_fast(&self, quota: Quota, Wait(wait): Wait) -> Refusal {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         let seconds = wait.div_ceil(1_000_000).max(1);
         let owed = quota.burst() - quota.interval() + wait;
         let within = match self.limit.bound {
@@ -325,6 +330,7 @@ impl Rule {
     }
 
     fn too_many_at_once(&self, most: u32) -> Refusal {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         let message = format!(
             "Rate limit reached: this relay takes {most} {} at the same time. Try again when one of them has ended.",
             self.whose()
@@ -353,5 +359,74 @@ fn allowance(quota: Quota, debt: u64) -> Allowance {
         limit: quota.limit(),
         remaining: quota.remaining(debt),
         reset: Duration::from_micros(debt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Callers;
+
+    fn limit(what: What, bound: Bound) -> Limit {
+        Limit {
+            what,
+            bound,
+            per: Per::User,
+            callers: Callers::EVERYONE,
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_are_counted_by_the_limit_that_refused() {
+        let rate = |count| Bound::Rate {
+            count,
+            window: Duration::from_secs(3600),
+        };
+        let limiter = Limiter::new(&Limiting {
+            limits: vec![
+                limit(What::All, rate(3)),
+                limit(What::Family(Family::Chat), rate(2)),
+                limit(What::Sockets, Bound::Concurrent(1)),
+            ],
+            ..Limiting::none()
+        })
+        .expect("a limiter");
+        let asking = |family, is_upgrade| Asking {
+            kind: CallerKind::Token,
+            name: Some("somebody"),
+            client: IpAddr::from([203, 0, 113, 1]),
+            right: Right::Api,
+            family: Some(family),
+            is_upgrade,
+            own: [None, None],
+        };
+        let chat = asking(Family::Chat, false);
+        let socket = asking(Family::Realtime, true);
+        let held = limiter.take(&socket).await.expect("the first");
+        limiter.take(&socket).await.expect_err("one at a time");
+        for _ in 0..2 {
+            limiter.take(&chat).await.expect("within both");
+        }
+        for _ in 0..4 {
+            limiter.take(&chat).await.expect_err("past the first");
+        }
+        limiter.give_back(&socket, held).await;
+        limiter.take(&chat).await.expect_err("past the second");
+        let state = limiter.state();
+        let counts: Vec<_> = state
+            .refusals
+            .iter()
+            .map(|(limit, count)| (limit.as_str(), *count))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("all=3/1h per user", 4),
+                ("chat=2/1h per user", 1),
+                ("concurrent sockets=1 per user", 1)
+            ]
+        );
+        assert_eq!(state.refused, 6);
+        assert_eq!(state.shared, None);
     }
 }

@@ -16,7 +16,9 @@ const MAX_ITEMS: usize = 256;
 /// What one session's translator remembers.
 pub(super) struct Memory {
     pub(super) kind: Kind,
+    /// How the client writes sound in its session, and in the response that it asked for last.
     pub(super) sound: Sound,
+    pub(super) response_sound: Sound,
     pub(super) items: Items,
     /// The conversation that the client was told of.
     conversation: Option<String>,
@@ -29,6 +31,7 @@ impl Memory {
         Memory {
             kind,
             sound: Sound::default(),
+            response_sound: Sound::default(),
             items: Items::default(),
             conversation: None,
             session: Vec::new(),

@@ -22,7 +22,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use models::{Aliases, RETIRED_MODELS, without_model};
+pub(crate) use models::{Aliases, RETIRED_MODELS, renew_session, without_model};
 
 use crate::relay::json::Object;
 use memory::Memory;
@@ -93,6 +93,11 @@ impl Translator {
             memory: Memory::new(kind),
             aliases,
         }
+    }
+
+    /// The names that it replaces.
+    pub(crate) fn aliases(&self) -> &Aliases {
+        &self.aliases
     }
 
     /// An event from the client, for GA.

@@ -28,7 +28,8 @@ pub(super) fn to_ga(parameters: &mut Object<'_>, memory: &mut Memory) -> Notes {
     if parameters.take("temperature").is_some() {
         notes.dropped.push("temperature");
     }
-    field::to_ga(parameters, PARAMETERS, &mut memory.sound);
+    memory.response_sound = memory.sound;
+    field::to_ga(parameters, PARAMETERS, &mut memory.response_sound);
     let input = parameters.array("input").into_iter().flatten();
     for input in input.filter_map(Json::as_object) {
         item::to_ga(input);
@@ -38,7 +39,7 @@ pub(super) fn to_ga(parameters: &mut Object<'_>, memory: &mut Memory) -> Notes {
 
 /// Turns a response into the beta's, complete.
 pub(super) fn to_beta(response: &mut Object<'_>, memory: &Memory) {
-    field::to_beta(response, RESPONSE, memory.sound);
+    field::to_beta(response, RESPONSE, memory.response_sound);
     for (name, of_session, default) in FIELDS {
         let known = || memory.recall(of_session).unwrap_or(Json::Raw(default));
         response.set_missing(name, known);

@@ -97,6 +97,7 @@ pub(super) fn to_ga(
         }
     }
     field::to_ga(session, SESSION, &mut memory.sound);
+    memory.response_sound = memory.sound;
     session.set_missing("type", || Json::Raw(kind.name()));
     if let Some(model) = session.string("model")
         && let Some(successor) = aliases.successor(&model)

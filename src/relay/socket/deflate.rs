@@ -49,8 +49,7 @@ fn is_acceptable(offer: &str) -> bool {
             // The client tells of what it can do.
             ("client_max_window_bits", None) => true,
             ("client_max_window_bits", Some(bits)) => matches!(bits.parse(), Ok(8_u8..=15)),
-            // A smaller window than the library's cannot be promised.
-            ("server_max_window_bits", Some("15")) => true,
+            // `server_max_window_bits` asks for a promise that the library cannot give.
             _ => false,
         };
         if !is_fine || seen.contains(&name) {
@@ -198,6 +197,7 @@ mod tests {
                 true,
             ),
             ("permessage-deflate; server_max_window_bits=10", false),
+            ("permessage-deflate; server_max_window_bits=15", false),
             (
                 "permessage-deflate; server_max_window_bits=10, permessage-deflate",
                 true,

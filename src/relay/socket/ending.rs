@@ -26,6 +26,8 @@ pub(super) enum Ending {
     Over,
     /// The client's credential was withdrawn.
     Revoked,
+    /// There was no memory for a message.
+    Overloaded,
     /// The relay shuts down.
     Drained,
     /// The relay's time is over, and there was no end between two messages.
@@ -162,6 +164,12 @@ impl Ending {
                 Kind::Unauthorized,
                 "The credential that opened this session was withdrawn. Log in again.",
             ),
+            Ending::Overloaded => explained(
+                codes.of_refusal(Kind::Overloaded),
+                "the relay is short of memory",
+                Kind::Overloaded,
+                "This relay is close to its memory budget (MEMORY_BUDGET) and has no room for a message of this size. Connect again shortly.",
+            ),
             Ending::Drained => words(codes.draining(), "the relay is shutting down"),
         })
     }
@@ -187,7 +195,7 @@ impl Ending {
             Ending::Gone(Side::Client)
             | Ending::Broken(Side::Client, _)
             | Ending::Silent(Side::Client) => Outcome::ClientGone,
-            Ending::Violated(Side::Client, _) => Outcome::Refused,
+            Ending::Violated(Side::Client, _) | Ending::Overloaded => Outcome::Refused,
             Ending::Stalled(Side::Client) => Outcome::Stalled,
             Ending::Gone(_)
             | Ending::Broken(..)
@@ -208,6 +216,7 @@ impl Ending {
         };
         Some(match self {
             Ending::Closed | Ending::Revoked | Ending::Drained => return None,
+            Ending::Overloaded => "a message would not fit in MEMORY_BUDGET".to_owned(),
             Ending::Cut => "DRAIN_TIMEOUT was over".to_owned(),
             Ending::Gone(side) => format!("{} left without a close frame", name(side)),
             Ending::Broken(side, error) => format!("{}: {error}", name(side)),

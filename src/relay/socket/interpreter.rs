@@ -2,14 +2,17 @@
 //! beta is translated, rules are held against what clients send, and the client's leg may be compressed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::deflate;
 use super::frame::{Opcode, Violation};
 use super::messages::{Message, Outgoing};
+use crate::admission::{Holding, Pressure};
 use crate::relay::beta::{Notes, Translated, Translator};
 use crate::relay::judge::{self, Judge};
+use crate::relay::log_successor;
 
 /// The most refusals that wait to be told.
 const MOST_REFUSALS: usize = 64;
@@ -20,6 +23,7 @@ pub(super) struct Interpreter {
     /// Holds what the client sends against the rules of its credential.
     bench: Option<Bench>,
     deflates: bool,
+    pressure: Arc<Pressure>,
     has_noted: bool,
 }
 
@@ -63,13 +67,20 @@ impl Interpreter {
         beta: Option<Translator>,
         bench: Option<Bench>,
         deflates: bool,
+        pressure: Arc<Pressure>,
     ) -> Interpreter {
         Interpreter {
             beta,
             bench,
             deflates,
+            pressure,
             has_noted: false,
         }
+    }
+
+    /// For what is held of a message.
+    pub(super) fn holding(&self) -> Holding {
+        self.pressure.holding()
     }
 
     /// Whether the client may send compressed messages.
@@ -146,8 +157,11 @@ impl Interpreter {
         }
     }
 
-    /// One line for each session is enough.
+    /// One line for each session is enough, and one for each model that is replaced.
     fn note(&mut self, notes: &Notes) {
+        if let (Some(beta), Some((model, successor))) = (&self.beta, &notes.model) {
+            log_successor(beta.aliases(), model, successor);
+        }
         if notes.dropped.is_empty() || self.has_noted {
             return;
         }

@@ -7,16 +7,16 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::frame::{
-    Close, Control, Head, Opcode, Sender, Violation, apply_mask, protocol, write_head,
-};
+use super::frame::{Close, Control, Head, Opcode, Violation, apply_mask, protocol, write_head};
 use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::pump::{Direction, PumpEnd};
 use super::watchdog::{Side, Watchdog};
+use crate::admission::Holding;
 use crate::wire::Output;
 
-/// What a message takes at once for what it announces, in bytes; the rest as it comes.
+/// What a message takes at once for what it announces, in bytes; the rest as it comes, out of what
+/// all that is read whole may take together.
 const FIRST_ROOM: usize = 64 * 1024;
 
 /// One whole message.
@@ -54,119 +54,11 @@ pub(super) struct MessagePump {
     bytes: u64,
     close: Option<Box<Close>>,
     is_halting: bool,
-    has_ended: bool,
+    /// For a message that is large, until it has gone on.
+    holding: Option<Holding>,
 }
 
 impl MessagePump {
-    fn poll_move(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Leg,
-        to: &mut Leg,
-        dog: &mut Watchdog,
-        stall: Duration,
-        interpreter: &mut Interpreter,
-    ) -> Poll<PumpEnd> {
-        loop {
-            if let Err(end) = ready!(self.poll_write(cx, to, dog, stall)) {
-                return Poll::Ready(PumpEnd::Unwritable(end));
-            }
-            if self.source == Side::Upstream && self.close.is_none() && interpreter.has_to_speak() {
-                interpreter.speak(&mut Outgoing {
-                    output: &mut self.output,
-                    destination: Side::Client,
-                });
-                continue;
-            }
-            if self.close.is_some() {
-                return Poll::Ready(PumpEnd::Closed);
-            }
-            if self.is_halting && self.incoming.is_none() {
-                return Poll::Ready(PumpEnd::Halted);
-            }
-            match self.take(from, dog, interpreter) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(violation) => return Poll::Ready(PumpEnd::Violation(violation)),
-            }
-            match ready!(from.link.poll_fill(cx)) {
-                Ok(true) => dog.heard(self.source, Instant::now()),
-                Ok(false) => return Poll::Ready(PumpEnd::Eof),
-                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
-            }
-        }
-    }
-
-    /// Writes what waits, and between two messages what the relay itself has to say.
-    fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut Leg,
-        dog: &mut Watchdog,
-        stall: Duration,
-    ) -> Poll<Result<(), WriteEnd>> {
-        while !self.output.is_empty() {
-            ready!(to.poll_output(cx, &mut self.output, stall))?;
-        }
-        if to.has_own() {
-            ready!(to.poll_own(cx, stall))?;
-            dog.pinged(self.source.other(), Instant::now());
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Takes what was read; whether anything was taken.
-    fn take(
-        &mut self,
-        from: &mut Leg,
-        dog: &mut Watchdog,
-        interpreter: &mut Interpreter,
-    ) -> Result<bool, Violation> {
-        let input = &mut from.link.input;
-        if let Some(mut part) = self.part {
-            let taken = usize::try_from(part.left)
-                .unwrap_or(usize::MAX)
-                .min(input.len());
-            if taken == 0 && part.left > 0 {
-                return Ok(false);
-            }
-            if let Some(incoming) = &mut self.incoming {
-                let at = incoming.payload.len();
-                incoming.payload.extend_from_slice(&input[..taken]);
-                if let Some(mask) = &mut part.mask {
-                    apply_mask(&mut incoming.payload[at..], *mask);
-                    mask.rotate_left(taken % 4);
-                }
-            }
-            input.advance(taken);
-            part.left -= taken as u64;
-            self.bytes += taken as u64;
-            self.part = (part.left > 0).then_some(part);
-            dog.message(self.source);
-            if part.left == 0 && part.is_final {
-                self.messages += 1;
-                self.finish(interpreter)?;
-            }
-            return Ok(true);
-        }
-        let may_compress = self.source == Side::Client && interpreter.inflates();
-        let Some(head) = Head::read(input, sender(self.source), may_compress)? else {
-            return Ok(false);
-        };
-        if head.opcode.is_control() {
-            let Some(control) = Control::read(&head, input) else {
-                return Ok(false);
-            };
-            let payload = control.payload(input);
-            input.advance(control.length);
-            self.control(control.opcode, payload)?;
-            return Ok(true);
-        }
-        input.advance(head.length);
-        self.begin(&head)?;
-        Ok(true)
-    }
-
     fn begin(&mut self, head: &Head) -> Result<(), Violation> {
         let announced = usize::try_from(head.payload).unwrap_or(usize::MAX);
         match (&mut self.incoming, head.opcode) {
@@ -204,12 +96,14 @@ impl MessagePump {
     }
 
     /// A message has come to its end.
-    fn finish(&mut self, interpreter: &mut Interpreter) -> Result<(), Violation> {
+    fn finish(&mut self, interpreter: &mut Interpreter) -> Result<(), PumpEnd> {
         let Some(incoming) = self.incoming.take() else {
             return Ok(());
         };
         let payload = if incoming.is_compressed {
-            interpreter.inflate(&incoming.payload, self.max_message)?
+            let payload = interpreter.inflate(&incoming.payload, self.max_message)?;
+            self.hold(payload.capacity(), interpreter)?;
+            payload
         } else {
             incoming.payload
         };
@@ -226,6 +120,16 @@ impl MessagePump {
             Side::Upstream => interpreter.carry_down(message, &mut outgoing),
         }
         Ok(())
+    }
+
+    /// Holds so many bytes of a message from here on; small ones are held for nothing.
+    fn hold(&mut self, bytes: usize, interpreter: &Interpreter) -> Result<(), PumpEnd> {
+        if bytes <= FIRST_ROOM {
+            return Ok(());
+        }
+        let holding = self.holding.get_or_insert_with(|| interpreter.holding());
+        let may_hold = holding.grow_to(bytes as u64);
+        may_hold.then_some(()).ok_or(PumpEnd::Overloaded)
     }
 
     fn control(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), Violation> {
@@ -258,25 +162,93 @@ impl Direction for MessagePump {
             bytes: 0,
             close: None,
             is_halting: false,
-            has_ended: false,
+            holding: None,
         }
     }
 
-    fn poll(
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Leg,
+        _from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
         stall: Duration,
-        shared: &mut Box<Interpreter>,
-    ) -> Poll<PumpEnd> {
-        if self.has_ended {
-            return Poll::Pending;
+    ) -> Poll<Result<(), WriteEnd>> {
+        while !self.output.is_empty() {
+            ready!(to.poll_output(cx, &mut self.output, stall))?;
         }
-        let end = ready!(self.poll_move(cx, from, to, dog, stall, shared));
-        self.has_ended = true;
-        Poll::Ready(end)
+        if self.incoming.is_none() {
+            self.holding = None;
+        }
+        if to.has_own() {
+            ready!(to.poll_own(cx, stall))?;
+            dog.pinged(self.source.other(), Instant::now());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn take(
+        &mut self,
+        from: &mut Leg,
+        dog: &mut Watchdog,
+        interpreter: &mut Box<Interpreter>,
+    ) -> Result<bool, PumpEnd> {
+        if self.source == Side::Upstream && self.close.is_none() && interpreter.has_to_speak() {
+            interpreter.speak(&mut Outgoing {
+                output: &mut self.output,
+                destination: Side::Client,
+            });
+            return Ok(true);
+        }
+        let input = &mut from.link.input;
+        if let Some(mut part) = self.part {
+            let taken = usize::try_from(part.left)
+                .unwrap_or(usize::MAX)
+                .min(input.len());
+            if taken == 0 && part.left > 0 {
+                return Ok(false);
+            }
+            if let Some(incoming) = &mut self.incoming {
+                let at = incoming.payload.len();
+                incoming.payload.extend_from_slice(&input[..taken]);
+                if let Some(mask) = &mut part.mask {
+                    apply_mask(&mut incoming.payload[at..], *mask);
+                    mask.rotate_left(taken % 4);
+                }
+                let held = incoming.payload.capacity();
+                self.hold(held, interpreter)?;
+            }
+            input.advance(taken);
+            part.left -= taken as u64;
+            self.bytes += taken as u64;
+            self.part = (part.left > 0).then_some(part);
+            dog.message(self.source);
+            if part.left == 0 && part.is_final {
+                self.messages += 1;
+                self.finish(interpreter)?;
+            }
+            return Ok(true);
+        }
+        let may_compress = self.source == Side::Client && interpreter.inflates();
+        let Some(head) = Head::read(input, self.source.sender(), may_compress)? else {
+            return Ok(false);
+        };
+        if head.opcode.is_control() {
+            let Some(control) = Control::read(&head, input) else {
+                return Ok(false);
+            };
+            let payload = control.payload(input);
+            input.advance(control.length);
+            self.control(control.opcode, payload)?;
+            return Ok(true);
+        }
+        input.advance(head.length);
+        self.begin(&head)?;
+        Ok(true)
+    }
+
+    fn source(&self) -> Side {
+        self.source
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -302,12 +274,9 @@ impl Direction for MessagePump {
     fn halt(&mut self) {
         self.is_halting = true;
     }
-}
 
-fn sender(side: Side) -> Sender {
-    match side {
-        Side::Client => Sender::Client,
-        Side::Upstream => Sender::Server,
+    fn has_halted(&self) -> bool {
+        self.is_halting && self.incoming.is_none()
     }
 }
 

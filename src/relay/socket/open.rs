@@ -20,7 +20,7 @@ use super::messages::MessagePump;
 use super::pump::Pump;
 use super::session::{Running, Session};
 use super::watchdog::Patience;
-use crate::admission::Permit;
+use crate::admission::{Permit, Pressure};
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
 use crate::relay::beta::{self, Kind, Translator};
@@ -57,6 +57,8 @@ pub struct Rules {
     pub client_stall: Duration,
     /// How long the upstream may take next to nothing.
     pub upstream_stall: Duration,
+    /// What bounds messages that are read whole, all together.
+    pub pressure: Arc<Pressure>,
 }
 
 /// What a client's connection is used for from its 101 on.
@@ -200,7 +202,14 @@ impl Relay {
             codes: Codes::of(path),
             model: wanted.model,
             patience: Arc::clone(patience),
-            interpreter: is_seen.then(|| Box::new(Interpreter::new(beta, bench, deflates))),
+            interpreter: is_seen.then(|| {
+                Box::new(Interpreter::new(
+                    beta,
+                    bench,
+                    deflates,
+                    Arc::clone(&rules.pressure),
+                ))
+            }),
         }))
     }
 

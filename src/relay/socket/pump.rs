@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Buf;
 use tokio::time::Instant;
 
-use super::frame::{Close, Control, Opcode, Sender, Violation};
+use super::frame::{Close, Control, Opcode, Violation};
 use super::leg::{Leg, WriteEnd};
 use super::scan::{Scanner, Then};
 use super::watchdog::{Side, Watchdog};
@@ -27,6 +27,14 @@ pub(super) enum PumpEnd {
     Violation(Violation),
     /// The destination takes no more.
     Unwritable(WriteEnd),
+    /// There is no memory for a message of its size.
+    Overloaded,
+}
+
+impl From<Violation> for PumpEnd {
+    fn from(violation: Violation) -> PumpEnd {
+        PumpEnd::Violation(violation)
+    }
 }
 
 /// One direction of a session, whatever it does with what it moves.
@@ -37,9 +45,9 @@ pub(super) trait Direction {
     /// A direction at its start, from this side. `max_message`: in bytes of payload.
     fn new(source: Side, max_message: u64) -> Self;
 
-    /// Moves what can be moved now; ready once, when there is no more to move. `stall`: how long the
+    /// Moves what can be moved now; ready when there is no more to move. `stall`: how long the
     /// destination may take nothing.
-    fn poll(
+    fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Leg,
@@ -47,7 +55,50 @@ pub(super) trait Direction {
         dog: &mut Watchdog,
         stall: Duration,
         shared: &mut Self::Shared,
-    ) -> Poll<PumpEnd>;
+    ) -> Poll<PumpEnd> {
+        loop {
+            if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
+                return Poll::Ready(PumpEnd::Unwritable(end));
+            }
+            if self.close().is_some() {
+                return Poll::Ready(PumpEnd::Closed);
+            }
+            if self.has_halted() {
+                return Poll::Ready(PumpEnd::Halted);
+            }
+            match self.take(from, dog, shared) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(end) => return Poll::Ready(end),
+            }
+            match ready!(from.link.poll_fill(cx)) {
+                Ok(true) => dog.heard(self.source(), Instant::now()),
+                Ok(false) => return Poll::Ready(PumpEnd::Eof),
+                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
+            }
+        }
+    }
+
+    /// Writes what may go on, and where frames or messages end what the relay itself has to say.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        stall: Duration,
+    ) -> Poll<Result<(), WriteEnd>>;
+
+    /// Takes in what was read; whether anything was taken.
+    fn take(
+        &mut self,
+        from: &mut Leg,
+        dog: &mut Watchdog,
+        shared: &mut Self::Shared,
+    ) -> Result<bool, PumpEnd>;
+
+    /// The side that it comes from.
+    fn source(&self) -> Side;
 
     /// Messages and bytes of their payload that came.
     fn counts(&self) -> (u64, u64);
@@ -66,6 +117,9 @@ pub(super) trait Direction {
 
     /// Stops at the end of the message at hand.
     fn halt(&mut self);
+
+    /// Whether it has stopped there.
+    fn has_halted(&self) -> bool;
 }
 
 /// Moves what one side sends to the other.
@@ -82,20 +136,15 @@ pub(super) struct Pump {
     is_at_message_end: bool,
     close: Option<Box<Close>>,
     is_halting: bool,
-    has_ended: bool,
 }
 
 impl Direction for Pump {
     type Shared = ();
 
     fn new(source: Side, max_message: u64) -> Pump {
-        let sender = match source {
-            Side::Client => Sender::Client,
-            Side::Upstream => Sender::Server,
-        };
         Pump {
             source,
-            scanner: Scanner::new(sender, max_message),
+            scanner: Scanner::new(source.sender(), max_message),
             ready: 0,
             frame_end: 0,
             message_end: 0,
@@ -103,7 +152,6 @@ impl Direction for Pump {
             is_at_message_end: true,
             close: None,
             is_halting: false,
-            has_ended: false,
         }
     }
 
@@ -131,57 +179,14 @@ impl Direction for Pump {
         self.is_halting = true;
     }
 
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Leg,
-        to: &mut Leg,
-        dog: &mut Watchdog,
-        stall: Duration,
-        (): &mut (),
-    ) -> Poll<PumpEnd> {
-        if self.has_ended {
-            return Poll::Pending;
-        }
-        let end = ready!(self.poll_move(cx, from, to, dog, stall));
-        self.has_ended = true;
-        Poll::Ready(end)
-    }
-}
-
-impl Pump {
-    fn poll_move(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Leg,
-        to: &mut Leg,
-        dog: &mut Watchdog,
-        stall: Duration,
-    ) -> Poll<PumpEnd> {
-        loop {
-            if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
-                return Poll::Ready(PumpEnd::Unwritable(end));
-            }
-            if self.close.is_some() {
-                return Poll::Ready(PumpEnd::Closed);
-            }
-            if self.is_halting && self.is_at_message_end {
-                return Poll::Ready(PumpEnd::Halted);
-            }
-            match self.look(from, dog) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(violation) => return Poll::Ready(PumpEnd::Violation(violation)),
-            }
-            match ready!(from.link.poll_fill(cx)) {
-                Ok(true) => dog.heard(self.source, Instant::now()),
-                Ok(false) => return Poll::Ready(PumpEnd::Eof),
-                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
-            }
-        }
+    fn has_halted(&self) -> bool {
+        self.is_halting && self.is_at_message_end
     }
 
-    /// Writes what is ready, and at its frame ends what the relay itself has to say.
+    fn source(&self) -> Side {
+        self.source
+    }
+
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -195,7 +200,8 @@ impl Pump {
                 ready!(to.poll_own(cx, stall))?;
                 dog.pinged(self.source.other(), Instant::now());
             }
-            if self.is_halting && self.is_at_message_end {
+            // A close frame goes through all the same.
+            if self.has_halted() && self.close.is_none() {
                 return Poll::Ready(Ok(()));
             }
             let length = if self.is_halting && self.message_end > 0 {
@@ -217,8 +223,7 @@ impl Pump {
         }
     }
 
-    /// Looks at what was read; whether any of it may go on, or was taken out.
-    fn look(&mut self, from: &mut Leg, dog: &mut Watchdog) -> Result<bool, Violation> {
+    fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, (): &mut ()) -> Result<bool, PumpEnd> {
         let input = &mut from.link.input;
         let scan = self.scanner.scan(input);
         if scan.data > 0 {
@@ -230,7 +235,7 @@ impl Pump {
         }
         match scan.then {
             Then::More => Ok(false),
-            Then::Violation(violation) => Err(violation),
+            Then::Violation(violation) => Err(violation.into()),
             Then::Control(control) => {
                 if self.is_own_pong(&control, input) {
                     input.advance(control.length);
@@ -250,7 +255,9 @@ impl Pump {
             }
         }
     }
+}
 
+impl Pump {
     fn is_own_pong(&self, control: &Control, input: &[u8]) -> bool {
         control.opcode == Opcode::Pong
             && control.length > super::TAG.len()

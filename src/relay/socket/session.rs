@@ -25,6 +25,9 @@ use crate::wire::Link;
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
+/// How long nothing is looked at where nothing has a limit.
+const REST: Duration = Duration::from_secs(3600);
+
 /// An open session, before its first byte.
 pub struct Session {
     pub(super) exchange: Exchange,
@@ -126,6 +129,8 @@ struct Relaying<D: Direction> {
     deadline: Option<Instant>,
     /// When a close frame must have been answered.
     close_by: Option<Instant>,
+    has_up_ended: bool,
+    has_down_ended: bool,
     has_halted: bool,
     /// Messages that are counted already.
     counted: u64,
@@ -153,6 +158,8 @@ impl<D: Direction> Relaying<D> {
             leave: None,
             deadline: None,
             close_by: None,
+            has_up_ended: false,
+            has_down_ended: false,
             has_halted: false,
             counted: 0,
         }
@@ -160,25 +167,10 @@ impl<D: Direction> Relaying<D> {
 
     fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
         loop {
-            let up = self.up.poll(
-                cx,
-                &mut self.client,
-                &mut self.upstream,
-                &mut self.dog,
-                self.rules.upstream_stall,
-                &mut self.shared,
-            );
-            let down = self.down.poll(
-                cx,
-                &mut self.upstream,
-                &mut self.client,
-                &mut self.dog,
-                self.rules.client_stall,
-                &mut self.shared,
-            );
+            let moved = [self.poll_up(cx), self.poll_down(cx)];
             self.count(exchange);
             let mut has_moved = false;
-            for (side, polled) in [(Side::Client, up), (Side::Upstream, down)] {
+            for (side, polled) in [Side::Client, Side::Upstream].into_iter().zip(moved) {
                 if let Poll::Ready(end) = polled {
                     if let Some(ending) = self.pump_ended(side, end) {
                         return Poll::Ready(ending);
@@ -196,6 +188,38 @@ impl<D: Direction> Relaying<D> {
                 return Poll::Pending;
             }
         }
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<PumpEnd> {
+        if self.has_up_ended {
+            return Poll::Pending;
+        }
+        let end = ready!(self.up.poll_move(
+            cx,
+            &mut self.client,
+            &mut self.upstream,
+            &mut self.dog,
+            self.rules.upstream_stall,
+            &mut self.shared,
+        ));
+        self.has_up_ended = true;
+        Poll::Ready(end)
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<PumpEnd> {
+        if self.has_down_ended {
+            return Poll::Pending;
+        }
+        let end = ready!(self.down.poll_move(
+            cx,
+            &mut self.upstream,
+            &mut self.client,
+            &mut self.dog,
+            self.rules.client_stall,
+            &mut self.shared,
+        ));
+        self.has_down_ended = true;
+        Poll::Ready(end)
     }
 
     fn count(&mut self, exchange: &Exchange) {
@@ -217,7 +241,8 @@ impl<D: Direction> Relaying<D> {
             PumpEnd::Closed => {
                 let by = Instant::now() + CLOSE_WAIT;
                 self.close_by = Some(by);
-                self.timer.as_mut().reset(by);
+                let due = self.no_later(by);
+                self.timer.as_mut().reset(due);
                 return None;
             }
             PumpEnd::Halted if self.has_halted => Ending::Drained,
@@ -226,6 +251,7 @@ impl<D: Direction> Relaying<D> {
                 return None;
             }
             PumpEnd::Violation(violation) => Ending::Violated(side, violation),
+            PumpEnd::Overloaded => Ending::Overloaded,
             _ if is_closing => Ending::Closed,
             PumpEnd::Eof => Ending::Gone(side),
             PumpEnd::Unreadable(error) => Ending::Broken(side, error),
@@ -259,8 +285,10 @@ impl<D: Direction> Relaying<D> {
                 if by <= now {
                     return Poll::Ready(Some(Ending::Closed));
                 }
-                let by = self.no_later(by);
-                self.timer.as_mut().reset(by);
+                // It leaves already.
+                self.leave = None;
+                let due = self.no_later(by);
+                self.timer.as_mut().reset(due);
                 continue;
             }
             if self.leave.is_some_and(|at| at <= now) {
@@ -291,8 +319,7 @@ impl<D: Direction> Relaying<D> {
                 Verdict::Inactive => return Poll::Ready(Some(Ending::Inactive)),
                 Verdict::Over => return Poll::Ready(Some(Ending::Over)),
                 Verdict::Wait(due) => due,
-                // Looks again for a ping that had to wait for its turn.
-                Verdict::Rest => now + CLOSE_WAIT,
+                Verdict::Rest => now + REST,
             };
             let due = self.no_later(due);
             self.timer.as_mut().reset(due);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::frame::Sender;
+
 /// One side of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -68,6 +70,14 @@ pub(super) struct Watchdog {
 }
 
 impl Side {
+    /// As what it sends its frames.
+    pub(super) fn sender(self) -> Sender {
+        match self {
+            Side::Client => Sender::Client,
+            Side::Upstream => Sender::Server,
+        }
+    }
+
     pub(super) fn other(self) -> Side {
         match self {
             Side::Client => Side::Upstream,
@@ -129,6 +139,14 @@ impl Watchdog {
         let Some(heartbeat) = self.patience.heartbeat else {
             return wait(next);
         };
+        // Neither can be asked in the middle of the other's frame.
+        if self.client.asked == Asked::Soon && self.upstream.asked == Asked::Soon {
+            let due = self.client.heard.max(self.upstream.heard) + 2 * heartbeat;
+            if due <= now {
+                return Verdict::Gone(Side::Client);
+            }
+            next = earlier(next, due);
+        }
         for side in [Side::Client, Side::Upstream] {
             let pulse = self.pulse(side);
             let (due, verdict) = match pulse.asked {
@@ -220,7 +238,8 @@ mod tests {
         let (mut dog, start) = watchdog(true, None);
         assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Client));
         assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Upstream));
-        assert_eq!(dog.judge(start + BEAT), Verdict::Rest);
+        let given_up = start + 2 * BEAT;
+        assert_eq!(dog.judge(start + BEAT), Verdict::Wait(given_up));
     }
 
     #[test]
@@ -259,5 +278,18 @@ mod tests {
         dog.heard(Side::Client, end);
         dog.message(Side::Client);
         assert_eq!(dog.judge(end), Verdict::Over);
+    }
+
+    #[test]
+    fn two_sides_that_stop_in_mid_frame_are_given_up_after_two_heartbeats() {
+        let (mut dog, start) = watchdog(true, None);
+        dog.heard(Side::Upstream, start + SECOND);
+        assert_eq!(dog.judge(start + BEAT), Verdict::Ping(Side::Client));
+        let asked = start + BEAT + SECOND;
+        assert_eq!(dog.judge(asked), Verdict::Ping(Side::Upstream));
+        // Neither ping can leave.
+        let due = start + SECOND + 2 * BEAT;
+        assert_eq!(dog.judge(asked), Verdict::Wait(due));
+        assert_eq!(dog.judge(due), Verdict::Gone(Side::Client));
     }
 }

@@ -86,8 +86,9 @@ async fn forgeries_share_a_bucket_and_proxied_clients_have_their_own() {
     let (_upstream, relay) = pair_with(&variables).await;
     let clients = [ip("127.0.0.2"), ip("127.0.0.3")];
     told_apart(relay.address(), ip("127.0.0.9"), clients).await;
-    trust::record(
+    trust::record_part(
         "P10",
+        "forgeries",
         "1,000 forgeries of a direct client share one bucket; clients behind a trusted proxy have one each",
     );
 }

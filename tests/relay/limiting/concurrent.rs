@@ -2,46 +2,14 @@
 
 use fake_openai::FakeOpenAi;
 
-use super::{from, models, retry_after, statuses};
+use super::{free_again, from, models, retry_after, statuses};
 use crate::support::ws::Socket;
 use crate::support::{
-    Answer, Connection, Relay, authorization, eventually, get, pair_with, request,
+    Connection, Relay, authorization, eventually, get, pair_with, request, stream,
 };
-
-const STREAM: &str = "/v1/_fake/bytes?n=1000000&chunk=100&chunked=1";
-
-/// A stream that goes on for as long as somebody reads it.
-pub async fn stream(relay: &Relay, lines: &[&str]) -> Result<Connection, Answer> {
-    let mut connection = Connection::open(relay.address()).await;
-    let (key, script) = (authorization(), "X-Fake-Script: chunk-delay=20");
-    let lines: Vec<&str> = [key.as_str(), script]
-        .into_iter()
-        .chain(lines.iter().copied())
-        .collect();
-    connection.write(&request("GET", STREAM, &lines, b"")).await;
-    let head = connection.head().await.expect("a head");
-    match head.status {
-        200 => Ok(connection),
-        _ => Err(head),
-    }
-}
 
 async fn capped(limits: &str) -> (FakeOpenAi, Relay) {
     pair_with(&[("RATE_LIMITS", limits)]).await
-}
-
-/// Asks until there is a place again.
-async fn free_again(relay: &Relay) -> Connection {
-    let asking = async {
-        loop {
-            if let Ok(connection) = stream(relay, &[]).await {
-                return connection;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    let soon = std::time::Duration::from_secs(20);
-    tokio::time::timeout(soon, asking).await.expect("a place")
 }
 
 #[tokio::test]
@@ -110,8 +78,8 @@ async fn sessions_and_requests_of_a_family_share_its_places() {
     let key = authorization();
     let lines = [key.as_str()];
     let open = || Socket::open(relay.address(), "/v1/realtime", &lines);
-    let first = open().await.ok().expect("a place");
-    let _second = open().await.ok().expect("a place");
+    let first = open().await.expect("a place");
+    let _second = open().await.expect("a place");
     let refused = open().await.err().expect("refused");
     assert_eq!(
         (refused.status, refused.code().as_str()),

@@ -242,8 +242,9 @@ async fn fifty_clients_at_once_never_get_more_than_the_limit() {
     }
     let answer = get(address, "/v1/models", &[&authorization(), forwarded]).await;
     assert_eq!(answer.status, 429);
-    trust::record(
-        "P10",
+    trust::record_part(
+        "P47",
+        "clients",
         "50 parallel clients: 60 of 200 requests admitted at a limit of 60",
     );
 }

@@ -1,16 +1,13 @@
 //! P30: Redis may die. Nobody is refused for that, and nobody gets more than about the limit.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::{models, statuses};
+use super::{ALONE, PATIENT, SHARED, models, statuses, told};
 use crate::support::outage::redis_dies;
 use crate::support::redis::free_port;
-use crate::support::{
-    Answer, RedisServer, Relay, authorization, eventually, get, pair_with, trust,
-};
-
-const SHARED: &str = "limits are shared in Redis";
-const ALONE: &str = "Redis does not answer";
+use crate::support::{Answer, RedisServer, Relay, authorization, get, pair_with, stream, trust};
 
 async fn several(relay: &Relay, count: usize) -> Vec<Answer> {
     let mut answers = Vec::new();
@@ -22,11 +19,6 @@ async fn several(relay: &Relay, count: usize) -> Vec<Answer> {
 
 async fn limits(relay: &Relay) -> Value {
     get(relay.address(), "/stats", &[]).await.json()["limits"].clone()
-}
-
-/// Waits until the log has said something so many times.
-async fn told(relay: &Relay, what: &str, times: usize) {
-    eventually(what, || relay.log_text().matches(what).count() == times).await;
 }
 
 #[tokio::test]
@@ -53,7 +45,8 @@ async fn without_its_redis_a_relay_starts_counts_alone_and_comes_back_by_itself(
 async fn what_was_counted_goes_along_when_redis_dies_and_when_it_is_back_empty() {
     let mut server = RedisServer::start();
     let url = server.url();
-    let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", "models=10/1h")];
+    let limits_set = ("RATE_LIMITS", "models=10/1h");
+    let variables = [("REDIS_URL", url.as_str()), limits_set, PATIENT];
     let (_upstream, relay) = pair_with(&variables).await;
     told(&relay, SHARED, 1).await;
     assert_eq!(statuses(&several(&relay, 6).await), [(200, 6)].into());
@@ -80,17 +73,19 @@ async fn a_redis_that_hangs_is_given_up_and_taken_back() {
     let server = RedisServer::start();
     let url = server.url();
     let limits_set = "models=40/1h; concurrent models=2";
-    let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", limits_set)];
+    let timeout = ("REDIS_TIMEOUT", "300ms");
+    let limits_set = ("RATE_LIMITS", limits_set);
+    let variables = [("REDIS_URL", url.as_str()), limits_set, timeout];
     let (_upstream, relay) = pair_with(&variables).await;
     assert_eq!(models(&relay).await.status, 200);
     server.hang();
     assert_eq!(statuses(&several(&relay, 20).await), [(200, 20)].into());
     told(&relay, ALONE, 1).await;
-    assert_eq!(
-        limits(&relay).await["redisFaults"],
-        5,
-        "then it is not asked any more"
-    );
+    let state = limits(&relay).await;
+    assert_eq!(state["decidedAlone"], 40, "{state}");
+    let faults = state["redisFaults"].as_u64().expect("a number");
+    // Beside requests, the link is tried once a second.
+    assert!((5..=8).contains(&faults), "then it is not asked: {state}");
     server.go_on();
     told(&relay, SHARED, 2).await;
     assert_eq!(statuses(&several(&relay, 30).await)[&200], 19);
@@ -116,7 +111,8 @@ async fn alone_each_relay_takes_its_share() {
 async fn replicas_are_those_that_were_seen_in_redis() {
     let mut server = RedisServer::start();
     let url = server.url();
-    let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", "models=12/1h")];
+    let limits_set = ("RATE_LIMITS", "models=12/1h");
+    let variables = [("REDIS_URL", url.as_str()), limits_set, PATIENT];
     let (_one, first) = pair_with(&variables).await;
     let (_other, second) = pair_with(&variables).await;
     told(&second, SHARED, 1).await;
@@ -137,17 +133,15 @@ async fn places_go_along_too() {
         ("REDIS_URL", url.as_str()),
         ("RATE_LIMITS", "concurrent all=3"),
         ("REPLICAS", "1"),
+        PATIENT,
     ];
     let (_one, first) = pair_with(&variables).await;
     let (_other, second) = pair_with(&variables).await;
-    let held = [
-        super::concurrent::stream(&first, &[]).await,
-        super::concurrent::stream(&first, &[]).await,
-    ];
+    let held = [stream(&first, &[]).await, stream(&first, &[]).await];
     assert!(held.iter().all(Result::is_ok));
     server.kill();
     // Alone it knows of its own two.
-    let third = super::concurrent::stream(&first, &[]).await;
+    let third = stream(&first, &[]).await;
     assert!(third.is_ok());
     assert_eq!(models(&first).await.status, 429);
     told(&first, ALONE, 1).await;
@@ -161,9 +155,14 @@ async fn places_go_along_too() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_restarted_and_hung_under_load_nobody_is_failed() {
-    let seen = redis_dies().await;
+    let seen = redis_dies(60, Duration::from_secs(1)).await;
     assert_eq!(seen.others, 0, "{}", seen.words());
     assert!(seen.admitted <= 2 * seen.allowed, "{}", seen.words());
-    assert_eq!(seen.told, (2, 3), "each change is told once");
+    let (lost, found) = seen.told;
+    assert!(lost >= 2, "{}", seen.words());
+    assert!(
+        (lost..=lost + 1).contains(&found),
+        "each change is told once"
+    );
     trust::record("P30", &seen.words());
 }

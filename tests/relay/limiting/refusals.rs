@@ -66,7 +66,7 @@ async fn sockets_are_closed_as_their_path_knows_it() {
         format!("Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{RELAY_TOKEN}");
     let origin = format!("Origin: {PAGE}");
     let opened = Socket::open(relay.address(), "/v1/realtime", &[&protocol]).await;
-    let _first = opened.ok().expect("the first");
+    let _first = opened.expect("the first");
     for path in ["/v1/realtime", "/realtime", "/", "/v1/responses"] {
         let refused = Socket::open(relay.address(), path, &[&protocol]).await;
         let refused = refused.err().expect("a server or an SDK");
@@ -125,7 +125,7 @@ async fn who_is_refused_earlier_is_not_charged() {
         &[&key, "X-Forwarded-For: 203.0.113.9"],
     )
     .await;
-    let _only = opened.ok().expect("the only one");
+    let _only = opened.expect("the only one");
     for _ in 0..5 {
         assert_eq!(get(address, "/v1/models", &[]).await.status, 401);
         assert_eq!(

@@ -109,8 +109,16 @@ async fn a_retired_model_has_a_successor_which_the_answer_names() {
     }
     let told = "a model is replaced";
     eventually("both are told", || relay.log_text().contains("\"mine\"")).await;
+    let mut translated = open(&relay, "/realtime?model=mine", &[&key, MARK]).await;
+    let old = "gpt-4o-mini-realtime-preview";
+    let update = json!({ "type": "session.update", "session": { "model": old } });
+    translated.say(&update.to_string()).await;
+    eventually("it is told", || {
+        relay.log_text().contains(&format!("\"{old}\""))
+    })
+    .await;
     let log = relay.log_text();
-    assert_eq!(log.matches(told).count(), 2, "once for each name");
+    assert_eq!(log.matches(told).count(), 3, "once for each name");
 }
 
 #[tokio::test]

@@ -105,3 +105,18 @@ async fn a_session_that_ends_by_itself_ends_the_drain() {
     assert_eq!(socket.message().await.closes_with().0, 1000);
     assert_eq!(relay.exit_code().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_close_without_an_answer_costs_nothing_while_the_relay_drains() {
+    let (_upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "4")]).await;
+    let mut socket = scripted(&relay, "echo ignore-close").await;
+    let before = relay.cpu();
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    socket.send(&Frame::close(1000, "")).await;
+    while socket.next().await.is_some() {}
+    // It has ended, or is about to.
+    let busy = relay.cpu() - before;
+    assert!(busy < std::time::Duration::from_millis(300), "{busy:?}");
+    assert_eq!(relay.exit_code().await, Some(0));
+}

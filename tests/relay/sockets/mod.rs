@@ -13,6 +13,7 @@ mod pages;
 mod refusals;
 mod tls;
 mod voice;
+mod weight;
 
 use crate::support::ws::Socket;
 use crate::support::{Relay, authorization};

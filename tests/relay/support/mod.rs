@@ -65,3 +65,20 @@ pub async fn pair_with(extra: &[(&str, &str)]) -> (FakeOpenAi, Relay) {
 pub fn authorization() -> String {
     format!("Authorization: Bearer {RELAY_TOKEN}")
 }
+
+/// A stream that goes on for as long as somebody reads it.
+pub async fn stream(relay: &Relay, lines: &[&str]) -> Result<Connection, Answer> {
+    const STREAM: &str = "/v1/_fake/bytes?n=1000000&chunk=100&chunked=1";
+    let mut connection = Connection::open(relay.address()).await;
+    let (key, script) = (authorization(), "X-Fake-Script: chunk-delay=20");
+    let lines: Vec<&str> = [key.as_str(), script]
+        .into_iter()
+        .chain(lines.iter().copied())
+        .collect();
+    connection.write(&request("GET", STREAM, &lines, b"")).await;
+    let head = connection.head().await.expect("a head");
+    match head.status {
+        200 => Ok(connection),
+        _ => Err(head),
+    }
+}

@@ -1,20 +1,28 @@
 //! P30: a Redis that dies, comes back and hangs, under load.
 
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{RedisServer, Relay, authorization, get, pair_with};
+use fake_openai::FakeOpenAi;
+use tokio::task::JoinHandle;
 
-/// Requests that are sent each second, whatever becomes of them.
-const RATE: u32 = 300;
-/// The limit: so many at once, and as many again in ten seconds.
-const LIMIT: u32 = 200;
+use super::{RedisServer, Relay, authorization, eventually, get, pair_with};
+
+/// The window of the limit.
+const WINDOW_S: u32 = 10;
 const SHARED: &str = "limits are shared in Redis";
+const LOST: &str = "Redis does not answer";
 
 /// What was seen.
 pub struct Outage {
-    pub sent: usize,
+    /// What was done to Redis.
+    what: &'static str,
+    /// Requests that were sent each second, whatever became of them.
+    rate: u32,
+    sent: usize,
     pub admitted: usize,
     /// The most that the limit allows in that time.
     pub allowed: usize,
@@ -23,10 +31,23 @@ pub struct Outage {
     /// The 99th percentile of latency, in milliseconds.
     pub p99_before: f64,
     pub p99_during: f64,
-    /// From the server's first answer, or its going on, to sharing again.
-    pub back: [Duration; 2],
+    /// From a server's return to sharing again, each time.
+    pub back: Vec<Duration>,
     /// Warnings, and lines that say it is back, the first one included.
     pub told: (usize, usize),
+}
+
+/// A relay under load, and since when.
+struct Run {
+    relay: Relay,
+    _upstream: FakeOpenAi,
+    rate: u32,
+    start: Instant,
+    is_over: Arc<AtomicBool>,
+    load: JoinHandle<Vec<Sample>>,
+    /// When Redis was away.
+    outages: Vec<Range<Instant>>,
+    back: Vec<Duration>,
 }
 
 #[derive(Clone, Copy)]
@@ -36,56 +57,117 @@ struct Sample {
     status: u16,
 }
 
-/// Kills Redis, starts it again, lets it hang, and lets it go on, all under load.
-pub async fn redis_dies() -> Outage {
+/// Kills Redis, starts it again, lets it hang, and lets it go on, under a load of which
+/// the limit lets in one request of ten; each state lasts for so long.
+pub async fn redis_dies(rate: u32, each: Duration) -> Outage {
     let mut server = RedisServer::start();
-    let (url, limits) = (server.url(), format!("models={LIMIT}/10s"));
-    let (_upstream, relay) = pair_with(&[("REDIS_URL", &url), ("RATE_LIMITS", &limits)]).await;
-    let is_over = Arc::new(AtomicBool::new(false));
-    let start = Instant::now();
-    let load = tokio::spawn(load(relay.address(), Arc::clone(&is_over)));
-    let pause = |seconds: u64| tokio::time::sleep(Duration::from_secs(seconds));
-    pause(3).await;
-    let mut outages = Vec::new();
+    let mut run = Run::start(&server.url(), rate).await;
+    tokio::time::sleep(each).await;
 
     let gone = Instant::now();
     server.kill();
-    pause(2).await;
+    tokio::time::sleep(each).await;
     server.restart();
-    let back_1 = again(&relay, 2).await;
-    outages.push(gone..Instant::now());
-    pause(2).await;
+    run.comes_back(gone, Instant::now()).await;
+    tokio::time::sleep(each).await;
 
     let gone = Instant::now();
     server.hang();
-    pause(2).await;
+    tokio::time::sleep(each).await;
     server.go_on();
-    let back_2 = again(&relay, 3).await;
-    outages.push(gone..Instant::now());
-    pause(1).await;
+    run.comes_back(gone, Instant::now()).await;
+    tokio::time::sleep(each).await;
+    run.end("a kill -9, a restart and a SIGSTOP").await
+}
 
-    is_over.store(true, Ordering::Relaxed);
-    let samples = load.await.expect("the load");
-    let took = start.elapsed();
-    let during = |sample: &Sample| outages.iter().any(|one| one.contains(&sample.start));
-    let log = relay.log_text();
-    Outage {
-        sent: samples.len(),
-        admitted: count(&samples, |status| status == 200),
-        others: count(&samples, |status| !matches!(status, 200 | 429)),
-        allowed: (f64::from(LIMIT) * (1.0 + took.as_secs_f64() / 10.0)).ceil() as usize,
-        p99_before: p99(samples.iter().filter(|sample| !during(sample))),
-        p99_during: p99(samples.iter().filter(|sample| during(sample))),
-        back: [back_1, back_2],
-        told: (
-            log.matches("Redis does not answer").count(),
-            log.matches(SHARED).count(),
-        ),
+/// Kills a server that a sentinel watches over; the limits move to its replica.
+pub async fn fails_over(rate: u32, each: Duration) -> Outage {
+    let (mut main, replica, sentinel) = under_a_sentinel().await;
+    let mut run = Run::start(&under(&sentinel), rate).await;
+    tokio::time::sleep(each).await;
+    let gone = Instant::now();
+    main.kill();
+    eventually("the replica takes over", || {
+        replica.say("INFO replication").contains("role:master")
+    })
+    .await;
+    run.comes_back(gone, Instant::now()).await;
+    tokio::time::sleep(each).await;
+    run.end("a sentinel's fail-over").await
+}
+
+/// A server, its replica, and the sentinel that knows both.
+pub async fn under_a_sentinel() -> (RedisServer, RedisServer, RedisServer) {
+    let main = RedisServer::start();
+    let replica = RedisServer::start_with(&format!("replicaof 127.0.0.1 {}\n", main.port()));
+    eventually("the replica is up to date", || {
+        replica
+            .say("INFO replication")
+            .contains("master_link_status:up")
+    })
+    .await;
+    let sentinel = RedisServer::sentinel_of(&main);
+    eventually("the sentinel knows the replica", || {
+        sentinel.say("INFO sentinel").contains("slaves=1")
+    })
+    .await;
+    (main, replica, sentinel)
+}
+
+/// What `REDIS_URL` is for the server that this sentinel watches.
+pub fn under(sentinel: &RedisServer) -> String {
+    format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port())
+}
+
+impl Run {
+    async fn start(url: &str, rate: u32) -> Run {
+        let limits = format!("models={}/{WINDOW_S}s", rate * WINDOW_S / 10);
+        let variables = [("REDIS_URL", url), ("RATE_LIMITS", limits.as_str())];
+        let (upstream, relay) = pair_with(&variables).await;
+        let is_over = Arc::new(AtomicBool::new(false));
+        Run {
+            rate,
+            start: Instant::now(),
+            load: tokio::spawn(load(relay.address(), rate, Arc::clone(&is_over))),
+            is_over,
+            outages: Vec::new(),
+            back: Vec::new(),
+            _upstream: upstream,
+            relay,
+        }
+    }
+
+    /// Waits until a Redis that was gone, and returned at that moment, is used again.
+    async fn comes_back(&mut self, gone: Instant, returned: Instant) {
+        again(&self.relay, self.back.len() + 2).await;
+        self.back.push(returned.elapsed());
+        self.outages.push(gone..Instant::now());
+    }
+
+    async fn end(self, what: &'static str) -> Outage {
+        self.is_over.store(true, Ordering::Relaxed);
+        let samples = self.load.await.expect("the load");
+        let windows = self.start.elapsed().as_secs_f64() / f64::from(WINDOW_S);
+        let limit = f64::from(self.rate * WINDOW_S / 10);
+        let during = |sample: &Sample| self.outages.iter().any(|one| one.contains(&sample.start));
+        let log = self.relay.log_text();
+        Outage {
+            what,
+            rate: self.rate,
+            sent: samples.len(),
+            admitted: count(&samples, |status| status == 200),
+            others: count(&samples, |status| !matches!(status, 200 | 429)),
+            allowed: (limit * (1.0 + windows)).ceil() as usize,
+            p99_before: p99(samples.iter().filter(|sample| !during(sample))),
+            p99_during: p99(samples.iter().filter(|sample| during(sample))),
+            back: self.back,
+            told: (log.matches(LOST).count(), log.matches(SHARED).count()),
+        }
     }
 }
 
 /// Waits until the relay has said so many times that it shares its limits.
-async fn again(relay: &Relay, times: usize) -> Duration {
+async fn again(relay: &Relay, times: usize) {
     let start = Instant::now();
     while relay.log_text().matches(SHARED).count() < times {
         assert!(
@@ -95,13 +177,12 @@ async fn again(relay: &Relay, times: usize) -> Duration {
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    start.elapsed()
 }
 
 /// Sends on schedule, whether earlier requests are answered or not.
-async fn load(relay: std::net::SocketAddr, is_over: Arc<AtomicBool>) -> Vec<Sample> {
+async fn load(relay: SocketAddr, rate: u32, is_over: Arc<AtomicBool>) -> Vec<Sample> {
     let mut requests = tokio::task::JoinSet::new();
-    let mut clock = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
     while !is_over.load(Ordering::Relaxed) {
         let due = clock.tick().await.into_std();
         requests.spawn(async move {
@@ -132,12 +213,22 @@ fn p99<'a>(samples: impl Iterator<Item = &'a Sample>) -> f64 {
 impl Outage {
     /// In words, with units.
     pub fn words(&self) -> String {
-        let [killed, hung] = self.back.map(|back| back.as_secs_f64());
+        let back = self
+            .back
+            .iter()
+            .map(|back| format!("{:.2}", back.as_secs_f64()));
+        let back = back.collect::<Vec<_>>().join(" and ");
         format!(
-            "{} requests at {RATE}/s through a kill -9, a restart and a SIGSTOP: {} that were neither 200 nor 429; {} admitted where \
-             the limit allows {}; p99 {:.1} ms while Redis was gone ({:.1} ms otherwise); back {killed:.2} s after the restart and \
-             {hung:.2} s after SIGCONT",
-            self.sent, self.others, self.admitted, self.allowed, self.p99_during, self.p99_before,
+            "{} requests at {}/s through {}: {} that were neither 200 nor 429; {} admitted where the limit allows {}; p99 {:.1} ms \
+             while Redis was gone ({:.1} ms otherwise); used again {back} s after its return",
+            self.sent,
+            self.rate,
+            self.what,
+            self.others,
+            self.admitted,
+            self.allowed,
+            self.p99_during,
+            self.p99_before,
         )
     }
 }

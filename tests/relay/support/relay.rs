@@ -155,6 +155,24 @@ impl Relay {
         pages * 4096
     }
 
+    /// The same once it changes no more.
+    pub async fn settled_memory(&self) -> u64 {
+        const NOISE: u64 = 64 * 1024;
+        let mut last = self.memory();
+        let mut same = 0;
+        while same < 5 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.memory();
+            same = if now.abs_diff(last) < NOISE {
+                same + 1
+            } else {
+                0
+            };
+            last = now;
+        }
+        last
+    }
+
     /// Its open descriptors.
     pub fn descriptors(&self) -> usize {
         let folder = std::fs::read_dir(format!("/proc/{}/fd", self.pid()));

@@ -26,6 +26,8 @@ pub(super) struct Dialer {
     url: RedisUrl,
     /// PEM.
     authorities: Option<Vec<u8>>,
+    /// How long an answer may take before it is given up, whoever waits for it.
+    patience: Duration,
 }
 
 /// A connection that any number of requests share.
@@ -47,7 +49,11 @@ impl Dialer {
             Some(file) => Some(std::fs::read(file).context("reading REDIS_CA_FILE")?),
             None => None,
         };
-        Ok(Some(Dialer { url, authorities }))
+        Ok(Some(Dialer {
+            url,
+            authorities,
+            patience: config.redis_timeout.max(CONNECT),
+        }))
     }
 
     /// Where it is, for people.
@@ -71,7 +77,7 @@ impl Dialer {
             Some(certificates) => Client::build_with_tls(info, certificates)?,
             None => Client::open(info)?,
         };
-        let settings = settings();
+        let settings = self.settings();
         let connecting = client.get_multiplexed_async_connection_with_config(&settings);
         connecting.await.map(Link::Server)
     }
@@ -118,7 +124,7 @@ impl Dialer {
                 .set_client_to_sentinel_certificates(certificates);
         }
         let mut client = builder.build()?;
-        let settings = settings();
+        let settings = self.settings();
         let connecting = client.get_async_connection_with_config(&settings);
         connecting.await.map(Link::Server)
     }
@@ -130,7 +136,7 @@ impl Dialer {
         let nodes = nodes.collect::<RedisResult<Vec<_>>>()?;
         let mut builder: ClusterClientBuilder = ClusterClient::builder(nodes)
             .connection_timeout(CONNECT)
-            .response_timeout(CONNECT)
+            .response_timeout(self.patience)
             // Requests do not wait for a second try, and the next one finds the new nodes.
             .retries(1)
             .tcp_settings(tcp());
@@ -166,6 +172,13 @@ impl Dialer {
         Ok(info.set_redis_settings(settings).set_tcp_settings(tcp()))
     }
 
+    fn settings(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(self.patience))
+            .set_pipeline_buffer_size(WAITING)
+    }
+
     fn password(&self) -> Option<&str> {
         self.url.password.as_ref().map(SecretString::expose_secret)
     }
@@ -177,13 +190,6 @@ impl Dialer {
             root_cert: Some(root_cert),
         })
     }
-}
-
-fn settings() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(CONNECT))
-        .set_pipeline_buffer_size(WAITING)
 }
 
 fn tcp() -> TcpSettings {

@@ -1,5 +1,6 @@
-//! Counts that several relays share in Redis. A request asks it for 20 ms at the most, and not at all
-//! once it has failed too often: then the relay counts alone, and a task of its own tries to come back.
+//! Counts that several relays share in Redis. A request asks it for a moment at the most (20 ms unless
+//! the operator says otherwise), and not at all once it has failed too often: then the relay counts
+//! alone, and a task of its own tries to come back.
 
 mod breaker;
 mod dial;
@@ -27,8 +28,6 @@ use self::script::Scripts;
 use super::bucket::{Quota, Wait};
 use crate::config::Limiting;
 
-/// What all requests of one exchange to Redis may take together.
-const BUDGET: Duration = Duration::from_millis(20);
 /// What it is given up after in the background, where nobody waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a Redis that is gone is tried again.
@@ -51,6 +50,8 @@ const ANY: u64 = 1 << 50;
 /// Redis, as far as it can be reached.
 pub(super) struct Shared {
     dialer: Dialer,
+    /// What all requests of one exchange to Redis may take together.
+    patience: Duration,
     scripts: Scripts,
     /// `None` while the relay counts alone.
     link: RwLock<Option<Link>>,
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     replicas: AtomicU32,
     faults: AtomicU64,
     alone: AtomicU64,
+    changes: AtomicU64,
 }
 
 /// What is left of the time for Redis in one exchange.
@@ -72,8 +74,8 @@ pub(super) struct Shared {
 pub(super) struct Budget(Option<Instant>);
 
 impl Budget {
-    fn deadline(&mut self) -> Instant {
-        *self.0.get_or_insert_with(|| Instant::now() + BUDGET)
+    fn deadline(&mut self, patience: Duration) -> Instant {
+        *self.0.get_or_insert_with(|| Instant::now() + patience)
     }
 }
 
@@ -100,6 +102,8 @@ pub struct SharedState {
     pub faults: u64,
     /// Decisions that were taken alone.
     pub alone: u64,
+    /// How often it was lost or came back, the first time included.
+    pub changes: u64,
 }
 
 impl Shared {
@@ -108,6 +112,7 @@ impl Shared {
         let dialer = Dialer::new(config)?;
         Ok(dialer.map(|dialer| Shared {
             dialer,
+            patience: config.redis_timeout,
             scripts: Scripts::new(),
             link: RwLock::new(None),
             breaker: Breaker::default(),
@@ -118,6 +123,7 @@ impl Shared {
             replicas: AtomicU32::new(1),
             faults: AtomicU64::new(0),
             alone: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         }))
     }
 
@@ -137,6 +143,7 @@ impl Shared {
             is_reached: self.link().is_some(),
             faults: self.faults.load(Ordering::Relaxed),
             alone: self.alone.load(Ordering::Relaxed),
+            changes: self.changes.load(Ordering::Relaxed),
         }
     }
 
@@ -207,7 +214,7 @@ impl Shared {
             self.alone.fetch_add(1, Ordering::Relaxed);
             return None;
         };
-        let deadline = budget.deadline();
+        let deadline = budget.deadline(self.patience);
         if deadline <= Instant::now() {
             self.alone.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -251,6 +258,7 @@ impl Shared {
     }
 
     fn warn(&self, cause: &str) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             redis = self.dialer.shown(),
             cause,
@@ -337,6 +345,7 @@ impl Shared {
         self.epoch.fetch_add(1, Ordering::Relaxed);
         self.breaker.succeeded();
         *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         tracing::info!(
             redis = self.dialer.shown(),
             replicas = self.replicas(),
