@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,11 +14,11 @@ import { OpenAIRealtimeWS } from "openai/realtime/ws";
 
 import { startBrowser } from "./chromium.mjs";
 import { CONVERSED, Inbox, REALTIME_MODEL, TALKED, converse, talkToAgent } from "./sessions.mjs";
-import { ANSWER, BINARIES, HELLO, MODEL, SERVER_KEY, startPair } from "./support.mjs";
+import { ANSWER, BINARIES, HELLO, MODEL, SERVER_KEY, TLS, startPair } from "./support.mjs";
 
 const QUERY = `?model=${REALTIME_MODEL}`;
 
-let pair, browser, page, key, narrow, variables;
+let pair, secure, browser, page, key, narrow, variables;
 
 /** A key that the command line makes. */
 function makeKey(...words) {
@@ -30,14 +31,16 @@ before(async () => {
   const folder = mkdtempSync(join(tmpdir(), "openai-relay-keys-"));
   variables = { DATABASE_URL: `sqlite:///${folder}/keys.db` };
   pair = await startPair({ ...variables, ALLOWED_ORIGINS: browser.origin });
+  // openai-node speaks wss alone. The two share nothing but the database and what tokens are sealed with.
+  secure = await startPair({ ...variables, ...TLS });
   page = await browser.open(browser.origin);
   key = makeKey();
   narrow = makeKey("--families", "chat,realtime", "--models", `${MODEL},gpt-realtime-*,whisper-1,gpt-4o-*`);
 });
-beforeEach(() => pair.reset());
+beforeEach(() => Promise.all([pair.reset(), secure.reset()]));
 after(async () => {
   await browser?.close();
-  pair?.stop();
+  [pair, secure].forEach((one) => one?.stop());
 });
 
 const clientOf = (apiKey, more = {}) => new OpenAI({ baseURL: pair.baseURL, apiKey, maxRetries: 0, ...more });
@@ -94,11 +97,11 @@ test("what a rule does not allow is openai-node's PermissionDeniedError that nam
     assert.equal(done.choices[0].message.content, ANSWER);
     await pair.reset();
     for (const [rule, attempt] of [
-      ["families", client.embeddings.create({ model: MODEL, input: "x" })],
-      ["families", client.responses.create({ model: MODEL, input: "x" })],
-      ["models", client.chat.completions.create({ model: "gpt-6", messages: HELLO })],
+      ["families", () => client.embeddings.create({ model: MODEL, input: "x" })],
+      ["families", () => client.responses.create({ model: MODEL, input: "x" })],
+      ["models", () => client.chat.completions.create({ model: "gpt-6", messages: HELLO })],
     ]) {
-      await assert.rejects(attempt, (error) => {
+      await assert.rejects(attempt(), (error) => {
         assert.ok(error instanceof OpenAI.PermissionDeniedError);
         return error.code === "forbidden" && error.message.includes(`\`${rule}\``);
       });
@@ -109,25 +112,29 @@ test("what a rule does not allow is openai-node's PermissionDeniedError that nam
 
 test("a relay key and its tokens hold Realtime sessions of openai-node's and of the agents SDK's", async () => {
   for (const maker of [key, narrow]) {
-    const client = clientOf(maker);
+    const atSecure = { baseURL: secure.baseURL };
+    const client = clientOf(maker, atSecure);
     const session = { type: "realtime", model: REALTIME_MODEL };
     const minted = await client.realtime.clientSecrets.create({ session });
     assert.match(minted.value, /^ek_relay_/);
     for (const apiKey of [maker, minted.value]) {
-      const rt = await OpenAIRealtimeWS.create(clientOf(apiKey), { model: REALTIME_MODEL });
+      const rt = new OpenAIRealtimeWS({ model: REALTIME_MODEL }, clientOf(apiKey, atSecure));
       const inbox = new Inbox();
       rt.on("event", (event) => inbox.put(event));
       rt.on("error", () => {});
+      await once(rt.socket, "open");
       assert.deepEqual(await converse((event) => rt.send(event), inbox), CONVERSED);
       rt.close();
-      const url = `${pair.socketURL}/realtime${QUERY}`;
-      assert.deepEqual(await talkToAgent(url, apiKey, {}), TALKED);
+      const url = `${secure.socketURL}/realtime${QUERY}`;
+      assert.deepEqual(await talkToAgent(url, apiKey), TALKED);
     }
-    for (const { request } of await pair.sockets()) {
+    const seen = await secure.sockets();
+    assert.equal(seen.length, maker === key ? 4 : 8);
+    for (const { request } of seen) {
       const text = JSON.stringify(request);
       assert.ok(!/rk_|ek_relay_/.test(text), text);
     }
-    assert.ok(!pair.log.join("").includes(minted.value));
+    assert.ok(!secure.log.join("").includes(minted.value));
   }
 });
 
