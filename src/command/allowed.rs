@@ -31,6 +31,11 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
         None => lines.push("there are no accounts (SECRET_KEY)".to_owned()),
     }
     lines.push(
+        "a client with a relay key (rk_…, `openai-relay key create`): what its rules allow; once there is one, every client \
+         needs a credential"
+            .to_owned(),
+    );
+    lines.push(
         "a client with an ephemeral OpenAI credential (ek_…): the realtime and live routes and /offer, with its own credential".to_owned(),
     );
     if access.allow_client_keys {

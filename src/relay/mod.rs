@@ -127,8 +127,8 @@ impl Relay {
     /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's
     /// credential is withdrawn before that.
     async fn send(&self, exchange: &mut Exchange, wish: Wish<'_>) -> Result<Reply, Refusal> {
-        let judged = judge::see(exchange.principal(), wish).await;
-        let wish = judged.map_err(|refusal| exchange.refused(refusal))?;
+        let judged = judge::see(exchange.principal(), wish, &self.rules.pressure).await;
+        let (wish, _held) = judged.map_err(|refusal| exchange.refused(refusal))?;
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,

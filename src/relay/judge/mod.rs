@@ -6,10 +6,11 @@ mod walk;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderValue, header};
+use http_body::Body as _;
 use percent_encoding::percent_decode;
 
-use crate::admission::Principal;
 use crate::admission::keys::rules::{Pin, Rules, forbidden};
+use crate::admission::{Holding, Pressure, Principal};
 use crate::error::{Kind, Refusal};
 use crate::relay::Wish;
 use crate::relay::exchange::Exchange;
@@ -19,6 +20,8 @@ use walk::{Findings, Place, walk};
 
 /// The largest body that is held to be seen, in bytes.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
+/// A body of so many bytes is held without asking whether there is room.
+const HELD_FOR_NOTHING: u64 = 64 * 1024;
 /// What is said of a larger one.
 pub(super) const TOO_LARGE: &str =
     "A body is at most 32 MiB where the credential has a rule `models`: it has to be seen whole.";
@@ -37,13 +40,15 @@ const WITHOUT_MODELS: [&str; 7] = [
 const UNSEEN: [&str; 3] = ["batches", "engines", "deployments"];
 
 /// Holds a request that is about to go up against its caller's rules. A body that has to be seen is
-/// held whole.
+/// held whole, within what there is for that; it counts as held for as long as the second value lives.
 pub(super) async fn see<'a>(
     principal: &Principal,
     mut wish: Wish<'a>,
-) -> Result<Wish<'a>, Refusal> {
+    pressure: &Arc<Pressure>,
+) -> Result<(Wish<'a>, Holding), Refusal> {
+    let mut holding = pressure.holding();
     let Some(judge) = Judge::of(principal) else {
-        return Ok(wish);
+        return Ok((wish, holding));
     };
     let at = memchr::memchr(b'?', wish.target).unwrap_or(wish.target.len());
     let (path, query) = (
@@ -53,7 +58,16 @@ pub(super) async fn see<'a>(
     let has_model = judge.query(query)?;
     let kind = Routed::of(path);
     if wish.is_seen || !judge.sees_body(kind) {
-        return Ok(wish);
+        return Ok((wish, holding));
+    }
+    let most = wish.body.size_hint().upper();
+    let most = most.unwrap_or(u64::MAX).min(MAX_BODY as u64);
+    if most > HELD_FOR_NOTHING && !holding.grow_to(most) {
+        return Err(Refusal::new(
+            Kind::Overloaded,
+            "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
+        )
+        .retry_after(1));
     }
     let body = read_whole(wish.body, MAX_BODY, TOO_LARGE).await?;
     judge.body(kind, has_model, &wish.headers, &body)?;
@@ -64,7 +78,7 @@ pub(super) async fn see<'a>(
     }
     // Counted when it was read.
     wish.body = RequestBody::whole(body, Sent::default());
-    Ok(wish)
+    Ok((wish, holding))
 }
 
 /// Judges what a socket asks for.
