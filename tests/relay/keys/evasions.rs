@@ -254,8 +254,9 @@ async fn two_hundred_ways_round_a_rule_on_models_lead_nowhere() {
     }
     let answer = chat(&people, &key, OPEN).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    trust::record(
+    trust::record_part(
         "P27",
+        "models",
         &format!("{count} ways round a rule on models: each refused, none went up"),
     );
 }

@@ -83,7 +83,7 @@ on_both! {
             }
             assert_eq!(ask(&people, "GET", "/v1/models", &bystander, None).await.status, 200);
             drop(other);
-            trust::record("P28", &format!(
+            trust::record_part("P28", how, &format!(
                 "a stream and a socket of a key, and both of a sealed token, ended {took_ms} ms after its {how}"
             ));
         }
@@ -131,8 +131,9 @@ async fn what_runs_by_a_key_ends_within_a_minute_on_relays_that_were_not_told() 
     tokio::time::timeout(A_MINUTE, ends)
         .await
         .expect("both end within a minute");
-    trust::record(
+    trust::record_part(
         "P28",
+        "command-line",
         &format!(
             "revoked by the command line: a stream and a socket ended on two relays within {} s",
             start.elapsed().as_secs()

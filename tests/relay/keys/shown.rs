@@ -193,8 +193,9 @@ async fn a_dump_of_the_database_opens_nothing() {
             );
         }
     }
-    trust::record(
+    trust::record_part(
         "P20",
+        "keys",
         &format!(
             "{} keys, sealed tokens and tokens of logins are not in the database's files, and its {} hashes open nothing; \
              of 1,000,000 random keys none has a checksum that gets to the database",

@@ -156,6 +156,11 @@ async fn a_token_keeps_its_bounds() {
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
     }
     assert!(people.upstream.take_received().is_empty());
+    trust::record_part(
+        "P28",
+        "bounds",
+        "other models, other pages and other routes than a token is for: each refused, none went up",
+    );
 }
 
 #[tokio::test]
