@@ -1,4 +1,4 @@
-//! What relay keys cost at the gate (P49): a first use among 100,000 keys on SQLite, one that is known beside
+//! What relay keys cost at the gate (P51): a first use among 100,000 keys on SQLite, one that is known beside
 //! RELAY_TOKEN, and a million that are none, in front of a database that answers nothing.
 //!
 //! `cargo bench --bench keys`.
