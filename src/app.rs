@@ -19,7 +19,7 @@ use crate::control::{Control, Service};
 use crate::edge::Edge;
 use crate::error::Refusal;
 use crate::relay::{Patience, Relay, Rules};
-use crate::server::Server;
+use crate::server::{Monitoring, Server};
 use crate::store::{Shelf, Store};
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
@@ -27,6 +27,7 @@ use crate::upstream::Upstream;
 /// A relay that listens, ready to run.
 pub struct App {
     server: Server,
+    monitoring: Option<Monitoring>,
     accounts: Option<Arc<Accounts>>,
     keys: Arc<RelayKeys>,
     gate: Arc<Gate>,
@@ -40,7 +41,7 @@ impl App {
         let pressure = Arc::new(Pressure::default());
         let counters = Arc::new(Counters::new());
         let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let upstream = Arc::new(Upstream::new(&config.upstream, &counters)?);
         let (keys, accounts, store) = people(config).await?;
         let sealing = Arc::new(Sealing::new(&config.tokens, &config.access));
         let limiter = Arc::new(Limiter::new(&config.limiting)?);
@@ -71,6 +72,10 @@ impl App {
             services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
+        let monitoring = config.server.metrics_address;
+        let monitoring = monitoring
+            .map(|address| Monitoring::bind(address, control.clone().monitoring()))
+            .transpose()?;
         let relay = Relay::new(
             upstream,
             &config.realtime,
@@ -86,6 +91,7 @@ impl App {
         let server = Server::bind(&config.server, edge, drain, pressure)?;
         Ok(App {
             server,
+            monitoring,
             accounts,
             keys,
             gate: kept,
@@ -96,6 +102,12 @@ impl App {
     /// Where it listens.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.server.local_addr()
+    }
+
+    /// Where it answers monitoring besides, if anywhere.
+    pub fn monitoring_addr(&self) -> Result<Option<SocketAddr>> {
+        let monitoring = self.monitoring.as_ref();
+        monitoring.map(Monitoring::local_addr).transpose()
     }
 
     /// The accounts, where there are any.
@@ -124,6 +136,9 @@ impl App {
         beside.spawn(async move { keys.watch(stopped).await });
         let (limiter, stopped) = (self.limiter, end.clone());
         beside.spawn(async move { limiter.watch(stopped).await });
+        if let Some(monitoring) = self.monitoring {
+            beside.spawn(monitoring.run(end.clone()));
+        }
         self.server.run(stop).await;
         end.cancel();
         beside.close();

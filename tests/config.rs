@@ -300,6 +300,24 @@ fn the_short_secret_key_of_an_example_is_the_one_error_of_its_file_and_says_how_
 }
 
 #[test]
+fn a_slip_is_told_beside_errors_and_a_missing_half_only_where_it_is_missing() {
+    let errors = Scratch::new()
+        .load(&[
+            ("TLS_CERT", "nope.pem"),
+            ("TLS_KEY", "nope.key"),
+            ("PORTT", "1"),
+        ])
+        .expect_err("no such files");
+    let text = errors.to_string();
+    assert!(!text.contains("is missing"), "{text}");
+    let errors = Scratch::new()
+        .load(&[("PORT", "x"), ("DATABSE_URL", "y")])
+        .expect_err("no port");
+    let text = errors.to_string();
+    assert!(text.contains("did you mean `DATABASE_URL`"), "{text}");
+}
+
+#[test]
 fn foreign_values_of_shared_variables_are_warned_about_only() {
     let foreign = loaded(&[
         ("NODE_ENV", "staging"),

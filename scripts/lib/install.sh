@@ -1,5 +1,5 @@
 # Installs what the tests need and the machine lacks. Does nothing where it is there already.
-# Sourced by scripts/test, from the project's root.
+# Sourced by scripts/test and scripts/bench, from the project's root.
 
 apt_updated=no
 
@@ -103,4 +103,24 @@ install_servers() {
     command -v redis-server >/dev/null || apt_install redis-server
     command -v ip >/dev/null || apt_install iproute2
     command -v pgrep >/dev/null || apt_install procps
+}
+
+# Servers in front, and whatever checks or runs the files in deploy/.
+install_deploy() {
+    local tool missing=()
+    for tool in caddy:caddy haproxy:haproxy promtool:prometheus logrotate:logrotate docker-compose:docker-compose \
+        shellcheck:shellcheck buildah:buildah systemd-analyze:systemd readelf:binutils unshare:util-linux file:file; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+    done
+    if [ "${#missing[@]}" = 0 ]; then
+        return 0
+    fi
+    apt_install "${missing[@]}"
+}
+
+# Who the relay is compared with.
+install_peers() {
+    command -v taskset >/dev/null || apt_install util-linux
+    command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
+    command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 }

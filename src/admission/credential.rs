@@ -107,6 +107,10 @@ fn unknown(has_credentials: bool, ask: &Ask<'_>) -> Refusal {
             "wrong token",
             "This relay does not know that credential. Check the key that your client sends: it must be RELAY_TOKEN, a relay key (rk_…), or an access token from /api/v1/auth/login where there are accounts.",
         ),
+        Claim::None if has_credentials && ask.is_upgrade => (
+            "no credential",
+            "This relay needs a credential. Send `Authorization: Bearer <credential>`, or from a page the subprotocol `openai-insecure-api-key.<credential>`; queries are not read for one.",
+        ),
         Claim::None if has_credentials => (
             "no credential",
             "This relay needs a credential. Send `Authorization: Bearer <credential>`: RELAY_TOKEN, a relay key (rk_…), or an access token from /api/v1/auth/login where there are accounts.",

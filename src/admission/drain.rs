@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use aws_lc_rs::rand;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
@@ -73,14 +74,22 @@ impl Drain {
         self.phase.load(Ordering::Relaxed) >= CUTTING
     }
 
-    /// How many exchanges run.
+    /// How much runs: exchanges, and what is done to its end without its client.
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Ends when, after `refuse`, no exchange runs any more.
+    /// Ends when, after `refuse`, nothing runs any more.
     pub async fn finished(&self) {
         self.running.wait().await;
+    }
+
+    /// Runs what must be done to its end, and counts it among what runs.
+    pub(super) fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // Without a runtime the process ends, and there is nothing to run it on.
+        if let Ok(runtime) = Handle::try_current() {
+            self.running.spawn_on(work, &runtime);
+        }
     }
 
     pub(super) fn token(&self) -> TaskTrackerToken {

@@ -214,6 +214,11 @@ impl Gate {
         &self.limiter
     }
 
+    /// How close the process is to its memory budget.
+    pub fn pressure(&self) -> Level {
+        self.pressure.level()
+    }
+
     /// Whether the strict rules hold.
     pub fn is_production(&self) -> bool {
         self.terms.environment.is_production()
@@ -246,9 +251,14 @@ impl Gate {
         })
     }
 
+    /// Runs to its end what nobody waits for any more.
+    pub fn finish(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.drain.finish(work);
+    }
+
     /// Counts and logs a request that gets no Permit.
     pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
-        self.counters.refused();
+        self.counters.refused(refusal.kind());
         permit::log_refusal(request, &refusal);
         refusal
     }
@@ -268,7 +278,7 @@ impl Gate {
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
+            Ok(slot) => Ok((principal, Held { slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)

@@ -12,9 +12,9 @@ use super::limit::Taken;
 use super::principal::Principal;
 use super::revocation::Revocation;
 use super::sessions::SessionSlot;
-use crate::error::Refusal;
+use crate::error::{Kind, Refusal};
 use crate::fields::Allowance;
-use crate::telemetry::{Counters, Finished, Outcome, Talk, log_finished};
+use crate::telemetry::{Counters, Ended, Family, Finished, Outcome, Talk, Traffic, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Held {
     /// The place of a session.
-    pub(super) _slot: Option<SessionSlot>,
+    pub(super) slot: Option<SessionSlot>,
     /// What it took of the limits.
     pub(super) taken: Taken,
 }
@@ -57,12 +57,14 @@ pub(super) struct Held {
 pub struct Permit {
     principal: Principal,
     request: Request,
+    family: Family,
     counters: Arc<Counters>,
     drain: Arc<Drain>,
     outcome: Option<Outcome>,
     cause: Option<String>,
     status: Option<StatusCode>,
-    code: Option<&'static str>,
+    reason: Option<Kind>,
+    fault: Option<Kind>,
     request_id: Option<String>,
     first_byte: Option<Instant>,
     bytes_up: u64,
@@ -80,15 +82,21 @@ impl Permit {
         drain: &Arc<Drain>,
         held: Held,
     ) -> Permit {
-        counters.started();
+        let family = match held.slot {
+            Some(_) => Family::Socket,
+            None => Family::of_path(&request.path),
+        };
+        counters.started(family);
         Permit {
             principal,
             request,
+            family,
             counters,
             outcome: None,
             cause: None,
             status: None,
-            code: None,
+            reason: None,
+            fault: None,
             request_id: None,
             first_byte: None,
             bytes_up: 0,
@@ -136,7 +144,12 @@ impl Permit {
     pub fn refused(&mut self, outcome: Outcome, refusal: &Refusal) {
         self.answered(refusal.status(), Some(refusal.request_id().to_owned()));
         self.outcome = Some(outcome);
-        self.code = Some(refusal.kind().code());
+        self.reason = Some(refusal.kind());
+    }
+
+    /// Notes that it was the upstream that broke the exchange, and how.
+    pub fn broken_by_upstream(&mut self, fault: Kind) {
+        self.fault = Some(fault);
     }
 
     /// Tells when the caller's credential is withdrawn.
@@ -149,9 +162,9 @@ impl Permit {
         self.drain.departure()
     }
 
-    /// So many messages more went either way.
-    pub fn relayed(&self, messages: u64) {
-        self.counters.relayed(messages);
+    /// So much more went over a session.
+    pub fn relayed(&self, traffic: &Traffic) {
+        self.counters.relayed(traffic);
     }
 
     /// Notes what went over a session that has ended.
@@ -184,9 +197,18 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let outcome = self.outcome.unwrap_or_else(|| self.ending_unsaid());
-        self.counters.ended(outcome);
         let since_start = |at: Instant| at.duration_since(self.request.start);
         let talk = self.talk.as_deref();
+        let upstream_left = outcome == Outcome::UpstreamFailed;
+        self.counters.ended(&Ended {
+            family: self.family,
+            outcome,
+            reason: self.reason,
+            fault: self.fault.or(upstream_left.then_some(Kind::UpstreamBroken)),
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+            first_byte: self.first_byte.map(since_start),
+        });
         log_finished(&Finished {
             subject: self.principal.subject(),
             client: self.request.client,
@@ -194,7 +216,7 @@ impl Drop for Permit {
             path: &self.request.path,
             status: self.status.map(|status| status.as_u16()),
             outcome,
-            code: self.code,
+            code: self.reason.map(Kind::code),
             cause: self.cause.as_deref(),
             request_id: self.request_id.as_deref(),
             bytes_up: talk.map_or(self.bytes_up, |talk| talk.bytes_up),

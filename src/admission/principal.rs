@@ -244,7 +244,9 @@ impl Principal {
                 "This route is for users. Log in at /api/v1/auth/login and send the access token."
             }
             Right::Admin if role == Some(Role::Admin) => return Ok(()),
-            Right::Admin => "This route is for admins.",
+            Right::Admin => {
+                "This route is for admins. The operator makes one: openai-relay user role NAME admin."
+            }
             Right::Operate if role == Some(Role::Admin) => return Ok(()),
             Right::Operate if matches!(self, Principal::RelayToken) => return Ok(()),
             Right::Operate => "This route is for RELAY_TOKEN and admins.",

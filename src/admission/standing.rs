@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Fault;
+use crate::store::{BATCH, Fault};
 
 /// How often standings are looked after.
 pub(super) const SWEEP: Duration = Duration::from_secs(5);
@@ -32,11 +32,11 @@ pub(super) trait Register: Send + Sync {
     /// What a good one stands for.
     type Entry: Debug + Send + Sync;
 
-    /// Asks; `None` for one that is none, or not any more.
+    /// Asks about at most [`BATCH`] at once; those that are none, or not any more, are left out.
     fn look_up(
         &self,
-        name: &Self::Name,
-    ) -> impl Future<Output = Result<Option<Self::Entry>, Fault>> + Send;
+        names: &[&Self::Name],
+    ) -> impl Future<Output = Result<HashMap<Self::Name, Self::Entry>, Fault>> + Send;
 }
 
 /// Something that was good when it was last looked at.
@@ -75,10 +75,17 @@ impl<E> Standing<E> {
 /// What is known of one credential.
 #[derive(Debug)]
 struct Slot<E> {
-    known: Mutex<Option<Known<E>>>,
+    memory: Mutex<Memory<E>>,
     /// Held by whoever asks the database, so that one asks for all.
     asking: tokio::sync::Mutex<()>,
     revoked: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Memory<E> {
+    known: Option<Known<E>>,
+    /// How often what the database may have said became outdated.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -141,12 +148,15 @@ impl<R: Register> Standings<R> {
         enough: Duration,
     ) -> Result<Known<R::Entry>, Fault> {
         let _turn = slot.asking.lock().await;
-        if let Some(known) = slot.known(enough) {
-            return Ok(known);
-        }
-        match self.register.look_up(name).await {
-            Ok(entry) => Ok(slot.learn(entry)),
-            Err(fault) => slot.known(STALE).ok_or(fault),
+        loop {
+            if let Some(known) = slot.known(enough) {
+                return Ok(known);
+            }
+            let generation = slot.generation();
+            match self.register.look_up(&[name]).await {
+                Ok(mut entries) => slot.learn(entries.remove(name), generation),
+                Err(fault) => return slot.known(STALE).ok_or(fault),
+            }
         }
     }
 
@@ -162,19 +172,33 @@ impl<R: Register> Standings<R> {
                 .map(|(name, slot)| (name.clone(), Arc::clone(slot)))
                 .collect()
         };
-        for (name, slot) in ageing {
-            if let Ok(Known { entry: None, .. }) = self.ask(&name, &slot, AGEING).await {
-                self.end(|other, _| *other == name);
+        for slots in ageing.chunks(BATCH) {
+            if self.look_up(slots).await.is_err() {
+                // What is known serves on; the next sweep asks again.
+                return;
             }
         }
+    }
+
+    /// Asks the database about many at once, and ends what is over.
+    async fn look_up(&self, slots: &[(R::Name, SlotOf<R>)]) -> Result<(), Fault> {
+        let generations: Vec<u64> = slots.iter().map(|(_, slot)| slot.generation()).collect();
+        let names: Vec<&R::Name> = slots.iter().map(|(name, _)| name).collect();
+        let mut entries = self.register.look_up(&names).await?;
+        for ((name, slot), generation) in slots.iter().zip(generations) {
+            slot.learn(entries.remove(name), generation);
+            if slot.is_over() {
+                self.end(|other, _| other == name);
+            }
+        }
+        Ok(())
     }
 
     /// Ends all that runs for these, and forgets what was known of them. What nothing is known of
     /// yet has no entry.
     pub(super) fn end(&self, is_meant: impl Fn(&R::Name, Option<&R::Entry>) -> bool) {
         self.lock().retain(|name, slot| {
-            let entry = slot.lock().as_ref().and_then(|known| known.entry.clone());
-            let stays = !is_meant(name, entry.as_deref());
+            let stays = !is_meant(name, slot.entry().as_deref());
             if !stays {
                 slot.revoked.cancel();
             }
@@ -186,7 +210,7 @@ impl<R: Register> Standings<R> {
     pub(super) fn changed(&self, is_meant: impl Fn(&R::Name) -> bool) {
         let slots = self.lock();
         for (_, slot) in slots.iter().filter(|(name, _)| is_meant(name)) {
-            *slot.lock() = None;
+            slot.outdate();
         }
     }
 
@@ -202,11 +226,7 @@ impl<R: Register> Standings<R> {
         if let Some(slot) = slots.get(name) {
             return Arc::clone(slot);
         }
-        let slot = Arc::new(Slot {
-            known: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
-            revoked: CancellationToken::new(),
-        });
+        let slot = Arc::new(Slot::new());
         slots.insert(name.clone(), Arc::clone(&slot));
         slot
     }
@@ -217,33 +237,88 @@ impl<R: Register> Standings<R> {
 }
 
 impl<E> Slot<E> {
+    /// Of which nothing is known yet.
+    fn new() -> Slot<E> {
+        let memory = Memory {
+            known: None,
+            generation: 0,
+        };
+        Slot {
+            memory: Mutex::new(memory),
+            asking: tokio::sync::Mutex::default(),
+            revoked: CancellationToken::new(),
+        }
+    }
+
     fn known(&self, not_older_than: Duration) -> Option<Known<E>> {
-        let known = self.lock();
-        let known = known.as_ref();
-        known
-            .filter(|known| known.at.elapsed() < not_older_than)
-            .cloned()
+        let known = self.lock().known.clone();
+        known.filter(|known| known.at.elapsed() < not_older_than)
+    }
+
+    fn entry(&self) -> Option<Arc<E>> {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.and_then(|known| known.entry.clone())
     }
 
     /// What is none is soon forgotten.
     fn is_worth_keeping(&self) -> bool {
-        let known = self.lock();
-        known.as_ref().is_some_and(|known| {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.is_some_and(|known| {
             let life = if known.entry.is_some() { STALE } else { FRESH };
             known.at.elapsed() < life
         })
     }
 
-    fn learn(&self, entry: Option<E>) -> Known<E> {
+    /// To be read before the database is asked.
+    fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// What is known, or is about to be told, is not so any more.
+    fn outdate(&self) {
+        let mut memory = self.lock();
+        memory.known = None;
+        memory.generation += 1;
+    }
+
+    /// Whether the database has said that it is none, or over.
+    fn is_over(&self) -> bool {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.is_some_and(|known| known.entry.is_none())
+    }
+
+    /// Keeps the database's answer, unless it became outdated on its way.
+    fn learn(&self, entry: Option<E>, generation: u64) {
         let known = Known {
             entry: entry.map(Arc::new),
             at: Instant::now(),
         };
-        *self.lock() = Some(known.clone());
-        known
+        let mut memory = self.lock();
+        if memory.generation == generation {
+            memory.known = Some(known);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Known<E>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Memory<E>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_kept() {
+        let slot = Slot::new();
+        let asked = slot.generation();
+        slot.outdate();
+        slot.learn(Some("admin"), asked);
+        assert!(slot.known(STALE).is_none());
+        slot.learn(Some("user"), slot.generation());
+        assert_eq!(slot.entry().as_deref(), Some(&"user"));
     }
 }

@@ -1,6 +1,6 @@
 //! Says in words who may do what with a configuration: contract rules, for people.
 
-use crate::config::{Config, Origins, Registration};
+use crate::config::{ClientSecrets, Config, Origins, Registration};
 
 /// One sentence per kind of caller.
 pub(super) fn allowed(config: &Config) -> Vec<String> {
@@ -18,7 +18,13 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
     }
     match &config.accounts {
         Some(accounts) => {
-            lines.push(format!("a user who is logged in: {everything}"));
+            let passes = config.tokens.client_secrets == Some(ClientSecrets::Passthrough);
+            let but = if lends && !passes {
+                ", and sealed tokens in the place of OpenAI credentials"
+            } else {
+                ""
+            };
+            lines.push(format!("a user who is logged in: {everything}{but}"));
             lines.push(format!(
                 "registering as a user: {}",
                 match accounts.registration {

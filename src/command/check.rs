@@ -1,6 +1,7 @@
 //! `check`: reads the configuration, dials the upstream, and says in words what it found.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -10,10 +11,10 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::allowed::allowed;
-use super::{say, small_runtime};
+use super::{runtime, say};
 use crate::config::{self, Config, Loaded};
 use crate::store;
-use crate::telemetry::redact;
+use crate::telemetry::{Counters, redact};
 use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
 
 /// How long the upstream may stay silent.
@@ -28,7 +29,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         say(&format!("  note: {note}"));
     }
     say(&format!("upstream {}: dialling", config.upstream.base));
-    let runtime = small_runtime()?;
+    let runtime = runtime()?;
     let found = runtime.block_on(ask(config))?;
     // A gateway's error may repeat what it was sent.
     say(&redact(&format!(
@@ -42,7 +43,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     if config.accounts.is_some() {
         let words = match &database {
             Ok(()) => "reached".to_owned(),
-            Err(error) => format!("not usable: {error}"),
+            Err(error) => format!("not usable: {error:#}"),
         };
         say(&redact(&format!(
             "database {}: {words}",
@@ -84,11 +85,12 @@ impl Finding {
 }
 
 async fn ask(config: &Config) -> Result<Finding> {
-    let upstream = Upstream::new(&config::Upstream {
+    let patient = config::Upstream {
         // Nobody waits ten minutes for a check.
         read_timeout: config.upstream.read_timeout.min(PATIENCE),
         ..config.upstream.clone()
-    })?;
+    };
+    let upstream = Upstream::new(&patient, &Arc::new(Counters::new()))?;
     let start = Instant::now();
     let outgoing = Outgoing {
         method: Method::GET,

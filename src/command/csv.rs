@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 use uuid::Uuid;
 
-use crate::store::{ForeignUser, is_yes, parse_time};
+use crate::store::{ForeignUser, Role, is_yes, parse_time};
 
 /// Other names under which a column comes.
 const ALIASES: [(&str, &str); 5] = [
@@ -19,10 +19,11 @@ const ALIASES: [(&str, &str); 5] = [
 /// Reads users. Those without an id get one that follows from their name, so that the same file
 /// can be read twice.
 pub(super) fn users(text: &str, now_ms: i64) -> Result<Vec<ForeignUser>> {
+    let text = text.trim_start_matches('\u{feff}');
     let mut reader = ::csv::ReaderBuilder::new()
         .flexible(true)
         .trim(::csv::Trim::All)
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+        .from_reader(text.as_bytes());
     let head = reader.headers().context("its first line")?;
     let columns: HashMap<String, usize> = head
         .iter()
@@ -35,6 +36,11 @@ pub(super) fn users(text: &str, now_ms: i64) -> Result<Vec<ForeignUser>> {
         }
     }
     let mut users = Vec::new();
+    let mut lines = Lines {
+        text: text.as_bytes(),
+        counted: 0,
+        line: 1,
+    };
     for (number, record) in reader.records().enumerate() {
         let record = record.with_context(|| format!("entry {}", number + 1))?;
         let field = |name: &str| record.get(*columns.get(name)?);
@@ -50,11 +56,37 @@ pub(super) fn users(text: &str, now_ms: i64) -> Result<Vec<ForeignUser>> {
             username: username.to_owned(),
             email: email.to_owned(),
             password_hash: field("hashed_password").unwrap_or_default().to_owned(),
+            role: Role::User,
             is_active: field("is_active").is_none_or(|text| text.is_empty() || is_yes(text)),
             created_at_ms: field("created_at").and_then(parse_time).or(Some(now_ms)),
+            line: record.position().map(|at| lines.of(at.byte())),
         });
     }
     Ok(users)
+}
+
+/// Counts lines; the reader's own count lags where they end with CRLF.
+struct Lines<'a> {
+    text: &'a [u8],
+    /// How far it has counted.
+    counted: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that the reader has from this byte on, which may be the end of the line
+    /// before it. Positions only grow.
+    fn of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        for (at, one) in self.text.iter().enumerate().skip(self.counted) {
+            if at >= byte && !matches!(one, b'\r' | b'\n') {
+                break;
+            }
+            self.line += u64::from(*one == b'\n');
+            self.counted = at + 1;
+        }
+        self.line
+    }
 }
 
 fn column(name: &str) -> String {
@@ -83,6 +115,7 @@ mod tests {
         assert_eq!(users[0].created_at_ms, Some(1_704_164_645_000));
         assert!(users[0].is_active && !users[1].is_active);
         assert_eq!(users[1].created_at_ms, Some(7));
+        assert_eq!((users[0].line, users[1].line), (Some(2), Some(4)));
         assert_ne!(users[0].id, users[1].id);
         assert_eq!(users, super::users(text, 7).expect("the same again"));
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::person::refused;
 use super::serve::Signals;
-use super::{say, serving_runtime};
+use super::{runtime, say};
 use crate::admission::accounts::{Details, Directory};
 use crate::admission::keys::Wish;
 use crate::admission::keys::rules::RulesText;
@@ -26,7 +26,7 @@ const TOKEN_LIFE_S: i64 = 600;
 const TAKEN_OVER: [&str; 5] = ["PORT", "LOG_LEVEL", "LOG_FORMAT", "LOG_FILE", "DEBUG"];
 
 pub(super) fn run() -> Result<ExitCode> {
-    let runtime = serving_runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         let upstream = FakeOpenAi::start(Options::default())
             .await

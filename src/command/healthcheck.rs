@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::small_runtime;
+use super::runtime;
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config) -> Result<ExitCode> {
     let tls = config.server.tls_cert.as_deref().map(pinned).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}/health");
-    let runtime = small_runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         match tokio::time::timeout(TIMEOUT, ask(address, tls)).await {
             Ok(Ok(StatusCode::OK)) => Ok(ExitCode::SUCCESS),

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::person::{directory, life, refused, say_json, say_table};
-use super::{say, small_runtime};
+use super::person::{Missing, directory, life, refused, say_json, say_table};
+use super::{runtime, say};
 use crate::admission::accounts::Directory;
 use crate::config::{Config, Registration};
 use crate::store::{Invite, now_ms, timestamp};
@@ -46,9 +46,13 @@ enum Verb {
 }
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
-    small_runtime()?.block_on(async {
-        let directory = directory(config).await?;
+    runtime()?.block_on(async {
         let is_json = arguments.json;
+        let missing = match arguments.verb {
+            Verb::Create { .. } => Missing::Made,
+            Verb::List | Verb::Revoke { .. } => Missing::Refused,
+        };
+        let directory = directory(config, missing, is_json).await?;
         match arguments.verb {
             Verb::Create {
                 uses,

@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::person::{life, refused, say_json, say_table, store};
-use super::{say, small_runtime};
+use super::person::{Missing, life, refused, say_json, say_table, store};
+use super::{runtime, say};
 use crate::admission::accounts::Directory;
 use crate::admission::keys::rules::RulesText;
 use crate::admission::keys::{Registry, Wish};
@@ -88,10 +88,16 @@ struct Create {
 }
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
-    small_runtime()?.block_on(async {
-        let store = store(config).await?;
-        let (directory, registry) = (Directory::new(store.clone()), Registry::new(store));
+    runtime()?.block_on(async {
         let is_json = arguments.json;
+        let missing = match arguments.verb {
+            Verb::Create(_) => Missing::Made,
+            Verb::List { .. } | Verb::Show { .. } | Verb::Rotate { .. } | Verb::Revoke { .. } => {
+                Missing::Refused
+            }
+        };
+        let store = store(config, missing, is_json).await?;
+        let (directory, registry) = (Directory::new(store.clone()), Registry::new(store));
         match arguments.verb {
             Verb::Create(new) => create(&directory, &registry, *new, is_json).await?,
             Verb::List { user } => list(&directory, &registry, user, is_json).await?,

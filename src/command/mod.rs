@@ -5,11 +5,13 @@ mod check;
 mod csv;
 mod demo;
 mod healthcheck;
+mod import;
 mod invite;
 mod key;
 mod person;
 mod serve;
 mod settings;
+mod supervisor;
 mod user;
 
 use std::io::Write;
@@ -88,17 +90,9 @@ fn load() -> Result<Loaded> {
     Ok(config::load(&sources)?)
 }
 
-/// The runtime of a command that does one thing and ends.
-fn small_runtime() -> Result<tokio::runtime::Runtime> {
+/// A command's runtime: one thread. A server starts more of them, one for each core.
+fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")
-}
-
-/// The runtime of a command that serves.
-fn serving_runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")

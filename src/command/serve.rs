@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::serving_runtime;
+use super::{runtime, supervisor};
 use crate::app::App;
 use crate::config::Loaded;
 use crate::telemetry;
@@ -13,7 +13,7 @@ use crate::telemetry::LogWriter;
 
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     let log = telemetry::init(&loaded.config.log)?;
-    let runtime = serving_runtime()?;
+    let runtime = runtime()?;
     runtime.block_on(async {
         for note in &loaded.notes {
             tracing::warn!("{note}");
@@ -26,9 +26,18 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             version = env!("CARGO_PKG_VERSION"),
             "listening"
         );
+        if let Some(address) = app.monitoring_addr()? {
+            tracing::info!(%address, "listening for monitoring");
+        }
+        supervisor::ready();
+        let stop = async {
+            signals.first().await;
+            supervisor::stopping();
+        };
         tokio::select! {
-            () = app.run(signals.first()) => {}
+            () = app.run(stop) => {}
             never = reopen_on_hangup(&log) => never?,
+            () = supervisor::alive() => {}
         }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)

@@ -1,17 +1,16 @@
 //! `user`: the operator looks after users, beside a running relay or without one.
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::person::{ask_password, directory, refused, say_json, say_table};
-use super::{csv, say, small_runtime};
+use super::person::{Missing, ask_password, directory, note, refused, say_json, say_table};
+use super::{import, runtime, say};
 use crate::admission::accounts::{Details, Directory};
-use crate::config::{Config, DatabaseUrl};
-use crate::store::{ForeignUser, Role, User, now_ms, read_old_users, timestamp};
+use crate::config::Config;
+use crate::store::{LastAdmin, Role, User, UserChange, timestamp};
 
 /// How many users are read at once for a list of all.
 const PAGE: i64 = 500;
@@ -61,8 +60,8 @@ enum Verb {
     },
     /// Delete a user
     Delete { name: String },
-    /// Take users over, with their passwords: from a database with a table `users`, or a CSV file
-    /// with the columns username, email, hashed_password and perhaps id, is_active, created_at
+    /// Take users over, with their passwords: from another relay's database with their roles, from a
+    /// database with a table `users`, or from a CSV file with the columns username, email, hashed_password and perhaps id, is_active, created_at
     Import {
         /// A database URL, or the path of a SQLite or CSV file
         source: String,
@@ -76,15 +75,19 @@ enum RoleName {
 }
 
 pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
-    small_runtime()?.block_on(async {
+    runtime()?.block_on(async {
         // Read before the database is touched: it may be what is wrong.
         let foreign = match &arguments.verb {
-            Verb::Import { source } => Some(read_users(source).await?),
+            Verb::Import { source } => Some(import::read(source).await?),
             _ => None,
         };
-        let directory = directory(config).await?;
+        let missing = match arguments.verb {
+            Verb::Add { .. } | Verb::Import { .. } => Missing::Made,
+            _ => Missing::Refused,
+        };
+        let directory = directory(config, missing, arguments.json).await?;
         match foreign {
-            Some(users) => import(&directory, &users, arguments.json).await,
+            Some(users) => import::run(&directory, &users, arguments.json).await,
             None => one(&directory, arguments).await,
         }?;
         Ok(ExitCode::SUCCESS)
@@ -104,35 +107,27 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
             add(directory, name, email, role, generate, is_json).await
         }
         Verb::List { search } => list(directory, &search, is_json).await,
-        Verb::Disable { name } => {
-            let user = find(directory, &name).await?;
-            directory
-                .set_active(&user.id, false)
-                .await
-                .map_err(refused)?;
-            told(directory, &user, "is disabled", is_json).await
-        }
-        Verb::Enable { name } => {
-            let user = find(directory, &name).await?;
-            directory
-                .set_active(&user.id, true)
-                .await
-                .map_err(refused)?;
-            told(directory, &user, "is let in", is_json).await
-        }
+        Verb::Disable { name } => let_in(directory, &name, false, is_json).await,
+        Verb::Enable { name } => let_in(directory, &name, true, is_json).await,
         Verb::Role { name, role } => {
             let (role, words) = match role {
                 RoleName::User => (Role::User, "is a user"),
                 RoleName::Admin => (Role::Admin, "is an admin"),
             };
             let user = find(directory, &name).await?;
-            directory.set_role(&user.id, role).await.map_err(refused)?;
+            let change = UserChange {
+                role: Some(role),
+                ..UserChange::default()
+            };
+            change_user(directory, &user, change).await?;
             told(directory, &user, words, is_json).await
         }
         Verb::Passwd { name, generate } => passwd(directory, &name, generate, is_json).await,
         Verb::Delete { name } => {
             let user = find(directory, &name).await?;
-            directory.delete(&user.id).await.map_err(refused)?;
+            let deleted = directory.delete(&user.id, LastAdmin::MayGo).await;
+            deleted.map_err(refused)?;
+            warn_without_admin(directory, &user).await?;
             match is_json {
                 true => say_json(&json!({ "deleted": user.id })),
                 false => {
@@ -145,9 +140,42 @@ async fn one(directory: &Directory, arguments: Arguments) -> Result<()> {
     }
 }
 
+/// Lets a user in, or keeps it out.
+async fn let_in(directory: &Directory, name: &str, is_active: bool, is_json: bool) -> Result<()> {
+    let user = find(directory, name).await?;
+    let change = UserChange {
+        is_active: Some(is_active),
+        ..UserChange::default()
+    };
+    change_user(directory, &user, change).await?;
+    let words = match (user.is_active, is_active) {
+        (true, true) => "was let in already",
+        (false, true) => "is let in",
+        (true, false) => "is disabled",
+        (false, false) => "was disabled already",
+    };
+    told(directory, &user, words, is_json).await
+}
+
 async fn find(directory: &Directory, name: &str) -> Result<User> {
     let user = directory.user(name).await.map_err(refused);
     user.with_context(|| name.to_owned())
+}
+
+/// Changes a user, whoever it is.
+async fn change_user(directory: &Directory, user: &User, change: UserChange) -> Result<()> {
+    let changed = directory.change(&user.id, change, LastAdmin::MayGo).await;
+    changed.map_err(refused)?;
+    warn_without_admin(directory, user).await
+}
+
+/// Says so if what was done to this user left nobody who looks after the others.
+async fn warn_without_admin(directory: &Directory, before: &User) -> Result<()> {
+    let was_admin = before.role == Role::Admin && before.is_active;
+    if was_admin && !directory.has_admin().await.map_err(refused)? {
+        note("warning: no admin is left who can log in; `user role NAME admin` makes one");
+    }
+    Ok(())
 }
 
 /// Says what a user is now.
@@ -249,51 +277,6 @@ async fn list(directory: &Directory, search: &str, is_json: bool) -> Result<()> 
     let head = ["NAME", "EMAIL", "ROLE", "STATE", "CREATED", "LAST LOGIN"];
     say_table(head, rows.collect());
     Ok(())
-}
-
-async fn import(directory: &Directory, users: &[ForeignUser], is_json: bool) -> Result<()> {
-    let done = directory.import(users).await.map_err(refused)?;
-    if is_json {
-        return say_json(&json!({
-            "read": users.len(),
-            "added": done.added,
-            "known": done.known,
-            "taken": done.taken,
-            "unusable": done.unusable,
-        }));
-    }
-    say(&format!(
-        "{} users read: {} added, {} taken over before, {} whose name or address somebody else has, {} without a usable password",
-        users.len(),
-        done.added,
-        done.known,
-        done.taken,
-        done.unusable
-    ));
-    Ok(())
-}
-
-/// The users of a database, or of a CSV file.
-async fn read_users(source: &str) -> Result<Vec<ForeignUser>> {
-    let path = Path::new(source);
-    let is_file = !source.contains("://") && !source.starts_with("sqlite:");
-    let url = if is_file {
-        if !path.is_file() {
-            bail!("{source}: there is no such file");
-        }
-        if path
-            .extension()
-            .is_some_and(|kind| kind.eq_ignore_ascii_case("csv"))
-        {
-            let text = std::fs::read_to_string(path).with_context(|| source.to_owned())?;
-            return csv::users(&text, now_ms()).with_context(|| source.to_owned());
-        }
-        DatabaseUrl::Sqlite(Some(path.to_owned()))
-    } else {
-        DatabaseUrl::read(source).map_err(|fault| anyhow::anyhow!("the source {fault}"))?
-    };
-    let read = read_old_users(&url).await;
-    read.with_context(|| url.shown())
 }
 
 fn user_json(user: &User) -> Value {

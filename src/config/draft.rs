@@ -110,6 +110,7 @@ fn blank_server() -> Server {
         drain_delay: Duration::ZERO,
         tls_cert: None,
         tls_key: None,
+        metrics_address: None,
         trusted_proxies: TrustedProxies(Vec::new()),
         limits: Limits {
             header_timeout: Duration::ZERO,

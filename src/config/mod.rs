@@ -25,7 +25,7 @@ mod tokens;
 mod value;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -108,6 +108,8 @@ pub struct Server {
     pub tls_cert: Option<PathBuf>,
     /// Its private key.
     pub tls_key: Option<PathBuf>,
+    /// Where monitoring is answered beside `host` and `port`, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
     /// What bounds a client.
@@ -363,6 +365,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut errors: Vec<String> = sources.problems().to_vec();
     let mut draft = Draft::blank();
     draft.notes.extend(sources.notes().iter().cloned());
+    draft.notes.extend(sources.slips().iter().cloned());
     let mut found = Vec::new();
     for row in rows() {
         let one = sources
@@ -396,6 +399,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
     review::review(&mut draft, &mut errors);
     if !errors.is_empty() {
+        // A value that seems to be missing may be there under another name.
+        errors.extend(sources.slips().iter().cloned());
         return Err(ConfigErrors(errors));
     }
     Ok(Loaded {

@@ -19,7 +19,7 @@ pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     accounts::settle(draft, errors);
     limiting::settle(draft, errors);
     tokens::settle(draft, errors);
-    review_tls(&draft.config, errors);
+    review_tls(draft, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;
         review_origins(&draft.config, notes);
@@ -82,11 +82,11 @@ fn review_keys(draft: &mut Draft, errors: &mut Vec<String>) {
     }
 }
 
-fn review_tls(config: &Config, errors: &mut Vec<String>) {
-    let server = &config.server;
-    match (&server.tls_cert, &server.tls_key) {
-        (Some(_), None) => errors.push("TLS_KEY: it is missing, and TLS_CERT needs it".to_owned()),
-        (None, Some(_)) => errors.push("TLS_CERT: it is missing, and TLS_KEY needs it".to_owned()),
+fn review_tls(draft: &Draft, errors: &mut Vec<String>) {
+    let is_given = |name| draft.given.contains(name);
+    match (is_given("TLS_CERT"), is_given("TLS_KEY")) {
+        (true, false) => errors.push("TLS_KEY: it is missing, and TLS_CERT needs it".to_owned()),
+        (false, true) => errors.push("TLS_CERT: it is missing, and TLS_KEY needs it".to_owned()),
         _ => {}
     }
 }

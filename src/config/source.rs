@@ -27,6 +27,7 @@ pub struct Sources {
     files: BTreeMap<String, Result<String, String>>,
     problems: Vec<String>,
     notes: Vec<String>,
+    slips: Vec<String>,
 }
 
 /// The environment or one file.
@@ -123,6 +124,11 @@ impl Sources {
     /// What should be warned about from reading alone.
     pub(super) fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// What was probably meant by names that mean nothing.
+    pub(super) fn slips(&self) -> &[String] {
+        &self.slips
     }
 
     /// A mask that knows every secret in any layer, also those that another value outranks.
@@ -250,6 +256,7 @@ impl Sources {
             files: BTreeMap::new(),
             problems: Vec::new(),
             notes: Vec::new(),
+            slips: Vec::new(),
         }
     }
 
@@ -312,7 +319,7 @@ impl Sources {
             .iter()
             .flat_map(|layer| layer.entries.keys().map(String::as_str))
             .collect();
-        self.notes.extend(spelling::suspects(&given));
+        self.slips = spelling::suspects(&given);
     }
 }
 

@@ -116,6 +116,20 @@ const ROWS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "METRICS_ADDRESS",
+        accepts: "an address and a port such as 127.0.0.1:9464 or [::1]:9464",
+        help: "A second address that answers `/metrics`, `/health`, `/ready`, `/stats` and `/api/v1/health/detailed` to whoever reaches it, \
+               without a credential and without TLS. For a network of your own.",
+        section: Section::Server,
+        set: |draft, text| {
+            put(
+                &mut draft.config.server.metrics_address,
+                value::listener(text).map(Some),
+            )
+        },
+        ..PLAIN
+    },
+    Row {
         name: "TLS_CERT",
         accepts: "the path of a PEM file of certificates, the server's own first",
         help: "The certificate chain to serve with. With it `PORT` speaks TLS only. The file is read again when it changes; what \

@@ -2,7 +2,7 @@
 //!
 //! A fault is the end of a sentence that starts with the value, and must never repeat the value.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -40,6 +40,12 @@ pub(super) fn host(text: &str) -> Result<IpAddr, String> {
         .and_then(|text| text.strip_suffix(']'))
         .unwrap_or(text);
     bare.parse().map_err(|_| "is not an IP address".to_owned())
+}
+
+/// An address to listen on, with its port.
+pub(super) fn listener(text: &str) -> Result<SocketAddr, String> {
+    let (address, number) = text.rsplit_once(':').ok_or("has no port")?;
+    Ok(SocketAddr::new(host(address)?, port(number)?))
 }
 
 /// A time span: a bare number counts seconds.

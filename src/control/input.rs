@@ -40,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Control> for Input<T> {
 
     async fn from_request(request: Request, _: &Control) -> Result<Self, No> {
         let body = read(request).await?;
-        Ok(Input(from_json(&body)?))
+        Ok(Input(from_json_or_nothing(&body)?))
     }
 }
 
@@ -57,7 +57,7 @@ impl<T: DeserializeOwned> FromRequest<Control> for FormOrJson<T> {
         let value = if is_form && !body.starts_with(b"{") {
             from_form(&body)?
         } else {
-            from_json(&body)?
+            from_json_or_nothing(&body)?
         };
         Ok(FormOrJson(value))
     }
@@ -159,8 +159,38 @@ fn from_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         }
         fields.insert(name.into_owned(), Value::String(value.into_owned()));
     }
-    let deserialized = serde_path_to_error::deserialize(Value::Object(fields));
-    deserialized.map_err(|error| shape(&error.path().to_string(), &error.inner().to_string()))
+    from_fields(fields)
+}
+
+/// The fields of an object, or all that is wrong with them.
+fn from_fields<T: DeserializeOwned>(mut fields: Map<String, Value>) -> Result<T, Refusal> {
+    let mut problems: Vec<Problem> = Vec::new();
+    loop {
+        let value = Value::Object(fields.clone());
+        let error = match serde_path_to_error::deserialize(value) {
+            Ok(value) if problems.is_empty() => return Ok(value),
+            Ok(_) => return Err(Refusal::over_fields(problems)),
+            Err(error) => error,
+        };
+        let problem = shape(&error.path().to_string(), &error.inner().to_string());
+        let field = problem.field.clone();
+        let is_missing = !field.is_empty() && !fields.contains_key(&field);
+        problems.push(problem);
+        if !is_missing {
+            return Err(Refusal::over_fields(problems));
+        }
+        // Stands in for what is missing, so that the next one is found.
+        fields.insert(field, Value::String(String::new()));
+    }
+}
+
+/// As [`from_json`]; an empty body is told what it should hold.
+fn from_json_or_nothing<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    if !body.trim_ascii().is_empty() {
+        return from_json(body);
+    }
+    from_fields::<T>(Map::new())?;
+    Err(problem("body", "", "Send a body of JSON."))
 }
 
 fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
@@ -169,13 +199,23 @@ fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         let inner = error.inner();
         match inner.classify() {
             serde_json::error::Category::Data => {
-                shape(&error.path().to_string(), &inner.to_string())
+                let found = shape(&error.path().to_string(), &inner.to_string());
+                all_that_is_wrong::<T>(body, found)
             }
             _ => not_json(inner),
         }
     })?;
     json.end().map_err(|error| not_json(&error))?;
     Ok(value)
+}
+
+/// What was found first, and whatever else is wrong.
+fn all_that_is_wrong<T: DeserializeOwned>(body: &[u8], found: Problem) -> Refusal {
+    let fields = serde_json::from_slice::<Map<String, Value>>(body);
+    let all = fields
+        .ok()
+        .and_then(|fields| from_fields::<T>(fields).err());
+    all.unwrap_or_else(|| Refusal::over_fields(vec![found]))
 }
 
 fn not_json(error: &serde_json::Error) -> Refusal {
@@ -185,10 +225,10 @@ fn not_json(error: &serde_json::Error) -> Refusal {
 
 /// A field that is missing, or not of its type. The library's words tell types apart; what was
 /// sent is cut off, as it may be a password.
-fn shape(path: &str, error: &str) -> Refusal {
+fn shape(path: &str, error: &str) -> Problem {
     if let Some(name) = error.strip_prefix("missing field `") {
         let name = name.split('`').next().unwrap_or_default();
-        return problem("body", name, "This field is required.");
+        return body_problem(name, "This field is required.");
     }
     let expected = error.rsplit_once("expected ").map(|(_, kind)| kind);
     let kind = expected.and_then(|kind| kind.split(" at line").next());
@@ -196,7 +236,15 @@ fn shape(path: &str, error: &str) -> Refusal {
         Some(kind) => format!("This must be {kind}."),
         None => "This cannot be used as it is.".to_owned(),
     };
-    problem("body", path.trim_matches('.'), &message)
+    body_problem(path.trim_matches('.'), &message)
+}
+
+fn body_problem(field: &str, message: &str) -> Problem {
+    Problem {
+        place: "body",
+        field: field.to_owned(),
+        message: message.to_owned().into(),
+    }
 }
 
 pub(super) fn problem(place: &'static str, field: &str, message: &str) -> Refusal {

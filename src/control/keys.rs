@@ -133,6 +133,7 @@ pub(super) async fn add(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "A credential that is not a user's", body = ErrorView),
     (status = 404, description = "No such key of one's own", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn show(
     State(control): State<Control>,
@@ -150,6 +151,7 @@ pub(super) async fn show(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "A credential that is not a user's", body = ErrorView),
     (status = 404, description = "No such key of one's own, or it is revoked", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn rotate(
     State(control): State<Control>,
@@ -168,6 +170,7 @@ pub(super) async fn rotate(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "A credential that is not a user's", body = ErrorView),
     (status = 404, description = "No such key of one's own, or it is revoked", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn revoke(
     State(control): State<Control>,
@@ -233,6 +236,7 @@ pub(super) async fn add_any(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "Not an admin", body = ErrorView),
     (status = 404, description = "No such key", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn show_any(
     State(control): State<Control>,
@@ -250,6 +254,7 @@ pub(super) async fn show_any(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "Not an admin", body = ErrorView),
     (status = 404, description = "No such key, or it is revoked", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn rotate_any(
     State(control): State<Control>,
@@ -267,6 +272,7 @@ pub(super) async fn rotate_any(
     (status = 401, description = "No good access token", body = ErrorView),
     (status = 403, description = "Not an admin", body = ErrorView),
     (status = 404, description = "No such key, or it is revoked", body = ErrorView),
+    (status = 422, description = "An id that cannot be one", body = FieldErrorsView),
 ))]
 pub(super) async fn revoke_any(
     State(control): State<Control>,

@@ -7,6 +7,7 @@ mod docs;
 mod health;
 mod input;
 mod keys;
+mod metrics;
 mod operations;
 mod system;
 mod tokens;
@@ -16,22 +17,24 @@ mod visit;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use health::Service;
+pub use metrics::metrics_markdown;
 
 use crate::admission::{Drain, Gate, Sessions};
 use crate::error::{Door, Kind, Refusal};
 use crate::telemetry::Counters;
 use health::Inspection;
+use visit::Monitored;
 
 /// What the routes tell of, and work with.
 #[derive(Clone)]
@@ -82,6 +85,18 @@ impl Control {
             .fallback(not_found)
             .with_state(self)
     }
+
+    /// The router of the listener for monitoring: what tells how the relay is, to whoever asks.
+    pub fn monitoring(self) -> Router {
+        Router::new()
+            .route("/metrics", get(metrics::metrics))
+            .route("/health", get(operations::health))
+            .route("/ready", get(operations::ready))
+            .route("/stats", get(operations::stats))
+            .route("/api/v1/health/detailed", get(health::detailed))
+            .layer(Extension(Monitored))
+            .with_state(self)
+    }
 }
 
 /// The routes that the description lists.
@@ -111,6 +126,7 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(operations::health))
         .routes(routes!(operations::ready))
         .routes(routes!(operations::stats))
+        .routes(routes!(metrics::metrics))
 }
 
 async fn not_found(request: Request) -> Response {

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Control;
-use crate::telemetry::Snapshot;
+use crate::telemetry::{Outcome, Snapshot};
 
 /// `GET /`: what this is; hosting platforms probe it.
 pub(super) async fn about() -> Json<Value> {
@@ -21,6 +21,7 @@ pub(super) async fn about() -> Json<Value> {
             "health": "/health",
             "ready": "/ready",
             "stats": "/stats",
+            "metrics": "/metrics",
             "docs": "/docs",
             "description": "/openapi.json",
         },
@@ -72,13 +73,13 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     body["startTime"] = json!(now.start_time_ms);
     body["limits"] = limits(&control);
     body["exchanges"] = json!({
-        "total": now.exchanges,
-        "active": now.active,
-        "completed": now.completed,
-        "clientGone": now.client_gone,
-        "failed": now.failed,
-        "refused": now.refused,
-        "drained": now.drained,
+        "total": now.exchanges(),
+        "active": now.running(),
+        "completed": now.ended(&[Outcome::Completed, Outcome::Idle]),
+        "clientGone": now.ended(&[Outcome::ClientGone, Outcome::Stalled]),
+        "failed": failed(&now),
+        "refused": refused(&now),
+        "drained": now.ended(&[Outcome::Drained]),
     });
     Json(body)
 }
@@ -87,8 +88,8 @@ fn sessions(control: &Control, now: &Snapshot) -> Value {
     json!({
         "totalConnections": control.sessions.total(),
         "activeConnections": control.sessions.active(),
-        "messagesRelayed": now.messages,
-        "errors": now.failed,
+        "messagesRelayed": now.messages.iter().sum::<u64>(),
+        "errors": failed(now),
     })
 }
 
@@ -108,6 +109,16 @@ fn limits(control: &Control) -> Value {
         "redisFaults": limits.shared.map(|shared| shared.faults),
         "redisChanges": limits.shared.map(|shared| shared.changes),
     })
+}
+
+/// Exchanges that the upstream broke, or a bug in the relay.
+fn failed(now: &Snapshot) -> u64 {
+    now.ended(&[Outcome::UpstreamFailed, Outcome::Panicked])
+}
+
+/// Requests that the relay said no to, before or after admission.
+fn refused(now: &Snapshot) -> u64 {
+    now.turned_away + now.ended(&[Outcome::Refused, Outcome::Revoked])
 }
 
 pub(super) fn timestamp() -> String {

@@ -73,6 +73,42 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     number.parse::<u64>().ok().map(|number| number * 1024)
 }
 
+/// What this process uses.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// Processor time, in seconds.
+    pub(super) cpu_s: Option<f64>,
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) open_files: Option<u64>,
+    pub(super) max_files: Option<u64>,
+}
+
+/// What it uses now.
+pub(super) fn process() -> Process {
+    let own = read_to_string("/proc/self/status").unwrap_or_default();
+    let files = std::fs::read_dir("/proc/self/fd").ok();
+    // Less the one that lists them.
+    let open = files.map(|files| files.count().saturating_sub(1));
+    Process {
+        cpu_s: cpu_s(),
+        resident_bytes: kibibytes(&own, "VmRSS:"),
+        open_files: open.and_then(|open| u64::try_from(open).ok()),
+        max_files: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
+    }
+}
+
+/// proc(5), `/proc/self/stat`: the 12th and 13th field behind the name are its ticks, user and system.
+fn cpu_s() -> Option<f64> {
+    let stat = read_to_string("/proc/self/stat").ok()?;
+    let behind_name = stat.rsplit(") ").next()?;
+    let fields = behind_name.split(' ').skip(11).take(2);
+    let ticks: Option<u64> = fields.map(|field| field.parse::<u64>().ok()).sum();
+    let per_second = rustix::param::clock_ticks_per_second();
+    // A double is exact for longer than any process runs.
+    #[allow(clippy::cast_precision_loss)]
+    ticks.map(|ticks| ticks as f64 / per_second as f64)
+}
+
 /// The disk under a folder, in bytes.
 pub(super) fn disk(folder: &Path) -> Value {
     let Ok(stat) = rustix::fs::statvfs(folder) else {

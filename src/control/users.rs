@@ -10,7 +10,7 @@ use super::input::{Id, Input, Part, Perhaps, Text, problem};
 use super::visit::{Admin, People};
 use crate::admission::accounts::Details;
 use crate::error::Refusal;
-use crate::store::Role;
+use crate::store::{self, Role};
 
 /// A part of the list of users.
 #[derive(Serialize, ToSchema)]
@@ -146,16 +146,13 @@ pub(super) async fn change(
     Input(change): Input<UserChange>,
 ) -> Result<Json<UserView>, No> {
     let role = change.role.map(|role| role_named(&role.0)).transpose()?;
+    let wanted = store::UserChange {
+        role,
+        is_active: change.is_active,
+    };
     let user = accounts.directory().user(&id).await?;
-    if let Some(role) = role.filter(|role| *role != user.role) {
-        accounts.set_role(admin.account(), &user, role).await?;
-    }
-    if let Some(is_active) = change.is_active.filter(|wanted| *wanted != user.is_active) {
-        accounts
-            .set_active(admin.account(), &user, is_active)
-            .await?;
-    }
-    Ok(Json(accounts.directory().user(&user.id).await?.into()))
+    let changed = accounts.change(admin.account(), &user, wanted).await?;
+    Ok(Json(changed.into()))
 }
 
 /// Gives a user a password, or makes one up, and ends at once all that it does.

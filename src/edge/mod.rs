@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod caller;
 mod cors;
+mod finish;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod offer;
@@ -29,6 +30,7 @@ use crate::error::{Door, Kind, Refusal};
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
+use finish::Finish;
 use route::Route;
 
 /// Answers requests, whichever connection they come from.
@@ -85,7 +87,8 @@ impl Edge {
         response
     }
 
-    /// Route → caller → gate → mover.
+    /// Route → caller → gate → mover. What is not the common way is boxed, so that the common one
+    /// stays small.
     async fn answer(
         &self,
         peer: IpAddr,
@@ -113,12 +116,12 @@ impl Edge {
             Route::Chat(chat) if self.gate.accounts().is_some() => {
                 let ask = caller.ask_for(Right::User, route::chat_family(chat));
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = self.relay.chat(permit, chat, request).await?;
+                let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(response.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
-                Ok(self.control(visitor, request, &facts).await)
+                Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
                 let family = route::family(&facts.path);
@@ -128,7 +131,7 @@ impl Edge {
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
-                self.offer(&head.headers, body, address, facts).await
+                Box::pin(self.offer(&head.headers, body, address, facts)).await
             }
             Route::Socket(right) => {
                 let has_body = !request.body().is_end_stream();
@@ -143,7 +146,7 @@ impl Edge {
                 let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
-                self.socket(admitted, target, headers, &handshake).await
+                Box::pin(self.socket(admitted, target, headers, &handshake)).await
             }
         }
     }
@@ -156,7 +159,7 @@ impl Edge {
         request: Request<ClientBody>,
     ) -> Result<Response<Body>, Refusal> {
         let response = match right {
-            Right::ClientSecret => self.relay.secret(permit, target, request).await?,
+            Right::ClientSecret => Box::pin(self.relay.secret(permit, target, request)).await?,
             _ => self.relay.http(permit, target, request).await?,
         };
         Ok(response.map(Body::answered))
@@ -219,7 +222,12 @@ impl Edge {
     ) -> Response<Body> {
         request.extensions_mut().insert(visitor);
         let mut router = self.control.clone();
-        let response = match router.call(request).await {
+        let answered = if request.method().is_safe() {
+            router.call(request).await
+        } else {
+            Finish::of(request, &self.gate, |request| router.call(request)).await
+        };
+        let response = match answered {
             Ok(response) => response.map(Body::Control),
             Err(never) => match never {},
         };
@@ -235,7 +243,7 @@ impl Edge {
             Version::HTTP_2 => request.uri().authority(),
             _ => None,
         };
-        let upgrade = sanitize::sanitize(method, target, authority, headers)?;
+        let upgrade = sanitize::sanitize(request.version(), method, target, authority, headers)?;
         if cors::is_preflight(method, headers) {
             self.gate.check_preflight(origin(headers))?;
             return Ok(Route::Preflight);

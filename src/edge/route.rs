@@ -12,11 +12,12 @@ use crate::relay::Chat;
 use crate::wire::Target;
 
 /// Where OpenAI hands out credentials (wire.md 6.1), by today's names and the retired ones.
-const MINTING: [&str; 4] = [
+const MINTING: [&str; 5] = [
     "realtime/client_secrets",
     "realtime/translations/client_secrets",
     "realtime/sessions",
     "realtime/transcription_sessions",
+    "chatkit/sessions",
 ];
 
 /// What a request wants to become.
@@ -87,7 +88,7 @@ fn socket_route(path: &str) -> Result<Route, Refusal> {
 fn unsupported_upgrade() -> Refusal {
     Refusal::new(
         Kind::UpgradeNotSupported,
-        "Only WebSocket upgrades are served, on /, /realtime and under /v1/.",
+        "There is no socket at this path: WebSockets are served on /, /realtime and under /v1/, and nothing else is upgraded to.",
     )
 }
 
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_made_on_four_routes_however_they_are_written() {
+    fn credentials_are_made_on_five_routes_however_they_are_written() {
         for path in [
             "/v1/realtime/client_secrets",
             "/v1/realtime/client_secrets/",
@@ -204,6 +205,8 @@ mod tests {
             "/v1/realtime/translations/client_secrets",
             "/v1/realtime/sessions",
             "/v1/realtime/transcription_sessions",
+            "/v1/chatkit/sessions",
+            "/v1/chatkit%2Fsessions",
         ] {
             assert_eq!(plain(path), Route::Http(Right::ClientSecret), "{path}");
         }

@@ -4,7 +4,7 @@
 //! bytes themselves are never changed: what passes goes up as it came.
 
 use http::uri::Authority;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, Version, header};
 
 use super::route::Upgrade;
 use crate::error::{Kind, Refusal};
@@ -16,6 +16,7 @@ const MAX_TARGET: usize = 32 * 1024;
 
 /// Checks the parts of a request head; `authority` is what HTTP/2 carries beside them.
 pub(super) fn sanitize(
+    version: Version,
     method: &Method,
     target: &Target,
     authority: Option<&Authority>,
@@ -34,9 +35,18 @@ pub(super) fn sanitize(
         ));
     }
     check_path(target.path()).map_err(malformed)?;
-    check_host(authority, headers).map_err(malformed)?;
+    if !is_old_health_check(version, target.path(), headers) {
+        check_host(authority, headers).map_err(malformed)?;
+    }
     check_origin(headers).map_err(malformed)?;
     Ok(wanted_upgrade(headers))
+}
+
+/// RFC 9112 section 3.2 asks for a host from HTTP/1.1 on, and load balancers check with HTTP/1.0 and none.
+fn is_old_health_check(version: Version, path: &[u8], headers: &HeaderMap) -> bool {
+    version == Version::HTTP_10
+        && matches!(path, b"/health" | b"/ready")
+        && !headers.contains_key(header::HOST)
 }
 
 fn malformed(reason: &'static str) -> Refusal {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Formatter};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
@@ -12,7 +13,6 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use super::body::{Answered, RelayedBody};
 use super::events::EventStream;
@@ -116,11 +116,8 @@ impl Relay {
     }
 
     async fn models(&self, mut exchange: Exchange) -> Result<Response<Answered>, Refusal> {
-        let mut known = self.models.lock().await;
-        if let Some((at, list)) = known.as_ref()
-            && at.elapsed() < REMEMBERED
-        {
-            return Ok(told(exchange, list.clone()));
+        if let Some(list) = self.known_models() {
+            return Ok(told(exchange, list));
         }
         let wish = Wish {
             method: Method::GET,
@@ -134,14 +131,24 @@ impl Relay {
             exchange.answered(reply.status(), reply.headers_mut());
             return explain(exchange, reply).await;
         }
-        let list = Limited::new(reply.into_body(), MAX_LIST).collect().await;
+        let mut revocation = exchange.revocation();
+        let list = revocation.unless(Limited::new(reply.into_body(), MAX_LIST).collect());
+        let list = list.await.ok_or_else(|| exchange.revoked())?;
         let list = list.ok().and_then(|list| ids(&list.to_bytes()));
         let list = list.ok_or_else(|| {
             let why = "its list of models cannot be read".to_owned();
             exchange.faulted(&Fault::Broken(why))
         })?;
+        let mut known = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some((Instant::now(), list.clone()));
+        drop(known);
         Ok(told(exchange, list))
+    }
+
+    fn known_models(&self) -> Option<Bytes> {
+        let known = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, list) = known.as_ref()?;
+        (at.elapsed() < REMEMBERED).then(|| list.clone())
     }
 }
 
@@ -167,7 +174,9 @@ fn ids(list: &[u8]) -> Option<Bytes> {
 /// Adds to an error of the upstream's the `detail` that clients of these routes read.
 async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<Answered>, Refusal> {
     let (mut head, body) = reply.into_parts();
-    let body = Limited::new(body, MAX_ERROR).collect().await;
+    let mut revocation = exchange.revocation();
+    let body = revocation.unless(Limited::new(body, MAX_ERROR).collect());
+    let body = body.await.ok_or_else(|| exchange.revoked())?;
     let body = body.map(|body| body.to_bytes()).map_err(|error| {
         let fault = match error.downcast::<Fault>() {
             Ok(fault) => *fault,

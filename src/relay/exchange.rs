@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::admission::{Departure, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
-use crate::telemetry::{Outcome, Talk};
+use crate::telemetry::{Outcome, Talk, Traffic};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
 
@@ -83,6 +83,7 @@ impl Exchange {
 
     /// The upstream broke off in the middle of an answer.
     pub(super) fn broke(&mut self, fault: &Fault) {
+        self.note_fault(fault, Refusal::from(fault).kind());
         self.permit.end(outcome_of(fault));
         self.permit.blame(fault.to_string());
     }
@@ -90,9 +91,16 @@ impl Exchange {
     /// There will be no answer from the upstream: what the client hears instead.
     pub(super) fn faulted(&mut self, fault: &Fault) -> Refusal {
         let refusal = Refusal::from(fault);
+        self.note_fault(fault, refusal.kind());
         self.permit.refused(outcome_of(fault), &refusal);
         self.permit.blame(fault.to_string());
         refusal
+    }
+
+    fn note_fault(&mut self, fault: &Fault, kind: Kind) {
+        if fault.is_upstreams() {
+            self.permit.broken_by_upstream(kind);
+        }
     }
 
     /// The client left before all of its answer was written.
@@ -125,9 +133,9 @@ impl Exchange {
         self.permit.departure()
     }
 
-    /// So many messages more went over a session.
-    pub(super) fn relayed(&self, messages: u64) {
-        self.permit.relayed(messages);
+    /// So much more went over a session.
+    pub(super) fn relayed(&self, traffic: &Traffic) {
+        self.permit.relayed(traffic);
     }
 
     /// A session has ended.

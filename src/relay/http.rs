@@ -28,7 +28,7 @@ impl Relay {
     ) -> Result<Response<Answered>, Refusal> {
         let mut exchange = Exchange::new(permit);
         if let Some(retired) = self.retired(target, &request) {
-            return self.revive(exchange, retired, target, request).await;
+            return Box::pin(self.revive(exchange, retired, target, request)).await;
         }
         let (mut head, body) = request.into_parts();
         let version = head.version;

@@ -39,7 +39,7 @@ impl Relay {
         }
         let mut exchange = Exchange::new(permit);
         if let Some(retired) = self.retired(target, &request) {
-            return self.revive(exchange, retired, target, request).await;
+            return Box::pin(self.revive(exchange, retired, target, request)).await;
         }
         if request.method() != Method::POST {
             let refusal = Refusal::new(Kind::MethodNotAllowed, "Use POST.").allow("POST");
@@ -160,7 +160,9 @@ pub(super) async fn read_answer(
     reply: Reply,
 ) -> Result<(::http::response::Parts, Bytes), Refusal> {
     let (head, body) = reply.into_parts();
-    let answer = Limited::new(body, MAX_SECRET).collect().await;
+    let mut revocation = exchange.revocation();
+    let answer = revocation.unless(Limited::new(body, MAX_SECRET).collect());
+    let answer = answer.await.ok_or_else(|| exchange.revoked())?;
     let answer = answer.map_err(|error| {
         let fault = match error.downcast::<Fault>() {
             Ok(fault) => *fault,

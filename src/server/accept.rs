@@ -1,11 +1,11 @@
 //! Binding and accepting. An accept that fails is survived, without spinning.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::admission::{Level, Pressure};
 
@@ -49,13 +49,14 @@ impl<'a> Accepting<'a> {
         }
     }
 
-    /// The next connection. Waits, without spinning, while there is no room for one.
+    /// The next connection, which belongs to no runtime yet. Waits, without spinning, while there is no room for one.
     pub(super) async fn next(&mut self) -> (TcpStream, SocketAddr) {
         loop {
             while self.pressure.level() == Level::Full {
                 tokio::time::sleep(PAUSE).await;
             }
-            match self.listener.accept().await {
+            let accepted = self.listener.accept().await;
+            match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
                 Ok((stream, peer)) => {
                     self.is_failing = false;
                     tune(&stream);
@@ -91,7 +92,7 @@ mod tests {
     async fn no_byte_to_a_client_waits_for_an_acknowledgement() {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a listener");
         let address = listener.local_addr().expect("its address");
-        let _client = TcpStream::connect(address).await.expect("a connection");
+        let _client = TcpStream::connect(address).expect("a connection");
         let pressure = Pressure::default();
         let (stream, _) = Accepting::new(&listener, &pressure).next().await;
         assert!(stream.nodelay().expect("an option"));

@@ -318,5 +318,10 @@ fn explain(error: HeadError) -> Refusal {
             Kind::Malformed,
             "The relay speaks HTTP/1.1, HTTP/1.0 and HTTP/2.",
         ),
+        HeadError::Tls => Refusal::new(
+            Kind::Malformed,
+            "This port speaks plain HTTP: use http:// and ws:// with it, or give the relay TLS_CERT and TLS_KEY.",
+        )
+        .because("a client began a TLS handshake on a port without TLS"),
     }
 }

@@ -3,9 +3,11 @@
 mod accept;
 mod answer;
 mod capacity;
+mod cores;
 mod http1;
 mod http2;
 mod memory;
+mod monitoring;
 mod preface;
 mod serve;
 mod tls;
@@ -22,11 +24,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use monitoring::Monitoring;
+
 use crate::admission::{Drain, Pressure};
 use crate::config;
 use crate::edge::Edge;
 use accept::Accepting;
 use capacity::Capacity;
+use cores::Cores;
 use tls::Tls;
 
 /// How long connections may take to flush and close after their last exchange has ended.
@@ -38,6 +43,7 @@ const LAST_DEPARTURE: Duration = Duration::from_secs(2);
 /// A bound listener in front of an edge.
 pub struct Server {
     listener: TcpListener,
+    cores: Cores,
     tls: Option<Arc<Tls>>,
     edge: Arc<Edge>,
     limits: Arc<config::Limits>,
@@ -49,7 +55,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the configured address.
+    /// Binds the configured address. Must be called inside a single-threaded runtime, which serves
+    /// its share of the connections.
     pub fn bind(
         config: &config::Server,
         edge: Arc<Edge>,
@@ -62,6 +69,7 @@ impl Server {
             .with_context(|| format!("HOST and PORT: cannot listen on {address}"))?;
         Ok(Server {
             listener,
+            cores: Cores::start().context("starting a runtime for each core")?,
             tls,
             edge,
             limits: Arc::new(config.limits.clone()),
@@ -96,9 +104,11 @@ impl Server {
                     let Some(seat) = self.capacity.seat(peer.ip()) else {
                         continue;
                     };
+                    let (place, core) = self.cores.place();
                     let client = serve::Client {
                         peer,
                         seat,
+                        place,
                         pressure: Arc::clone(&self.pressure),
                         edge: Arc::clone(&self.edge),
                         limits: Arc::clone(&self.limits),
@@ -107,7 +117,7 @@ impl Server {
                         tasks: connections.clone(),
                         tls: self.tls.clone(),
                     };
-                    connections.spawn(serve::connection(stream, client));
+                    connections.spawn_on(serve::connection(stream, client), core);
                 }
             }
         };
@@ -116,7 +126,12 @@ impl Server {
         let _ = tokio::time::timeout_at(flushed, connections.wait()).await;
         self.drain.cut();
         cut.cancel();
-        let _ = tokio::time::timeout(FLUSH, connections.wait()).await;
+        // What their clients left behind is done to its end, as far as it goes.
+        let left = async {
+            connections.wait().await;
+            self.drain.finished().await;
+        };
+        let _ = tokio::time::timeout(FLUSH, left).await;
     }
 
     /// Keeps the certificate fresh.

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Switched;
 use super::capacity::Seat;
+use super::cores::Place;
 use super::http1::Connection;
 use super::http2;
 use super::preface::is_http2;
@@ -30,6 +31,7 @@ const SPARE_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Client {
     pub(super) peer: SocketAddr,
     pub(super) seat: Seat,
+    pub(super) place: Place,
     pub(super) pressure: Arc<Pressure>,
     pub(super) edge: Arc<Edge>,
     pub(super) limits: Arc<Limits>,
@@ -41,8 +43,12 @@ pub(super) struct Client {
     pub(super) tls: Option<Arc<Tls>>,
 }
 
-/// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
-pub(super) async fn connection(stream: TcpStream, client: Client) {
+/// Serves a connection to its end, or, once `closing`, to the end of what runs on it. It belongs to
+/// the runtime that this runs in.
+pub(super) async fn connection(stream: std::net::TcpStream, client: Client) {
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
     let switched = tokio::select! {
         switched = serve(stream, &client) => switched,
         () = client.cut.cancelled() => None,
@@ -54,6 +60,7 @@ pub(super) async fn connection(stream: TcpStream, client: Client) {
         client.tasks.spawn(Seated {
             life,
             _seat: client.seat,
+            _place: client.place,
         });
     }
 }
@@ -62,6 +69,7 @@ pub(super) async fn connection(stream: TcpStream, client: Client) {
 struct Seated {
     life: Life,
     _seat: Seat,
+    _place: Place,
 }
 
 impl Future for Seated {

@@ -1,4 +1,5 @@
-//! Takes over the users of an earlier accounts API, from its table `users`: read, never written.
+//! Takes over users: of an earlier accounts API, from its table `users`, or of another relay, from its
+//! table `relay_users`. Both are read, never written.
 
 use anyhow::{Context, Result, bail};
 use secrecy::ExposeSecret;
@@ -6,19 +7,53 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
 use time::{Date, Month, PrimitiveDateTime, Time};
 
+use super::fault::in_words;
 use super::users::fold;
-use super::{Dialect, Fault, LONG_PATIENCE, Store, read_only};
+use super::{Dialect, Fault, LONG_PATIENCE, Role, Store, Taken, read_only};
 use crate::config::DatabaseUrl;
 
-/// What makes a table `users` that of the accounts API that is replaced.
-const COLUMNS: [&str; 6] = [
-    "id",
-    "username",
-    "email",
-    "hashed_password",
-    "is_active",
-    "created_at",
-];
+/// A table of users, by the columns that it is known by.
+struct Table {
+    name: &'static str,
+    columns: &'static [&'static str],
+    /// All of it, in the columns of [`user_of`].
+    select: &'static str,
+    /// What its times are: text, or else milliseconds since the epoch.
+    has_dates: bool,
+}
+
+/// That of the accounts API that is replaced.
+const OLD: Table = Table {
+    name: "users",
+    columns: &[
+        "id",
+        "username",
+        "email",
+        "hashed_password",
+        "is_active",
+        "created_at",
+    ],
+    select: "SELECT CAST(id AS TEXT) AS id, CAST(username AS TEXT) AS username, CAST(email AS TEXT) AS email, \
+             CAST(hashed_password AS TEXT) AS hashed_password, CAST(is_active AS TEXT) AS is_active, \
+             CAST(created_at AS TEXT) AS created_at, 'user' AS role FROM users",
+    has_dates: true,
+};
+/// A relay's own.
+const OWN: Table = Table {
+    name: "relay_users",
+    columns: &[
+        "id",
+        "username",
+        "email",
+        "password_hash",
+        "role",
+        "is_active",
+        "created_at",
+    ],
+    select: "SELECT id, username, email, password_hash AS hashed_password, CAST(is_active AS TEXT) AS is_active, \
+             CAST(created_at AS TEXT) AS created_at, role FROM relay_users",
+    has_dates: false,
+};
 /// What a password's hash starts with, if it can be verified here.
 const HASHES: [&str; 4] = ["$2a$", "$2b$", "$2y$", "$argon2id$"];
 
@@ -33,28 +68,61 @@ pub struct ForeignUser {
     pub email: String,
     /// In bcrypt's or PHC form.
     pub password_hash: String,
+    /// What it may do.
+    pub role: Role,
     /// Whether it may log in.
     pub is_active: bool,
     /// Milliseconds since the epoch; `None` where nobody knows.
     pub created_at_ms: Option<i64>,
+    /// Where it stands, in a file of lines.
+    pub line: Option<u64>,
 }
 
-/// What became of foreign users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Adopted {
-    /// Taken over.
-    pub added: u64,
-    /// Taken over before.
-    pub known: u64,
-    /// Their name, address or id belongs to another user.
-    pub taken: u64,
-    /// Their password's hash is none that can be verified here.
-    pub unusable: u64,
+/// What became of a foreign user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is taken over.
+    Added,
+    /// It was taken over before.
+    Known,
+    /// Its name or address belongs to another user.
+    Taken(Taken),
+    /// It lacks something that every user has here.
+    Unusable(Lack),
+}
+
+/// What a foreign user lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// An id.
+    Id,
+    /// A name.
+    Username,
+    /// An address.
+    Email,
+    /// A hash that a password can be verified by here.
+    Hash,
+}
+
+impl ForeignUser {
+    fn lack(&self) -> Option<Lack> {
+        let is_usable = HASHES
+            .iter()
+            .any(|start| self.password_hash.starts_with(start));
+        let lacks = [
+            (self.id.is_empty(), Lack::Id),
+            (self.username.is_empty(), Lack::Username),
+            (self.email.is_empty(), Lack::Email),
+            (!is_usable, Lack::Hash),
+        ];
+        let lack = lacks.into_iter().find(|(lacks, _)| *lacks);
+        lack.map(|(_, what)| what)
+    }
 }
 
 impl Store {
-    /// Takes these users over, all or none.
-    pub async fn adopt(&self, users: &[ForeignUser], now_ms: i64) -> Result<Adopted, Fault> {
+    /// Takes these users over, all or none, and says what became of each.
+    pub async fn adopt(&self, users: &[ForeignUser], now_ms: i64) -> Result<Vec<Adoption>, Fault> {
         let work = async {
             let mut work = self.begin().await?;
             let adopted = adopt(&mut work, users, now_ms).await?;
@@ -65,7 +133,8 @@ impl Store {
     }
 }
 
-/// The users in the table `users` of any database, which is left as it is.
+/// The users of another relay's database, or in the table `users` of any other, which is left as it
+/// is.
 pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
     sqlx::any::install_default_drivers();
     let (url, dialect) = match url {
@@ -73,20 +142,24 @@ pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
         DatabaseUrl::Sqlite(Some(path)) => (read_only(path)?, Dialect::Sqlite),
         DatabaseUrl::Postgres { url, .. } => (url.expose_secret().to_owned(), Dialect::Postgres),
     };
-    let mut connection = AnyConnection::connect(&url).await?;
-    if !has_old_table(&mut connection, dialect).await? {
+    let connecting = AnyConnection::connect(&url).await;
+    let mut connection = connecting.map_err(|error| in_words(&error.into()))?;
+    // A relay's own first: what is left of an earlier API beside it was taken over, or deleted.
+    let table = if has(&mut connection, dialect, &OWN).await? {
+        OWN
+    } else if has(&mut connection, dialect, &OLD).await? {
+        OLD
+    } else {
         bail!(
-            "it has no table `users` with the columns {}",
-            COLUMNS.join(", ")
+            "it has neither a relay's table `relay_users` nor a table `users` with the columns {}",
+            OLD.columns.join(", ")
         );
-    }
-    let sql = "SELECT CAST(id AS TEXT) AS id, CAST(username AS TEXT) AS username, CAST(email AS TEXT) AS email, \
-               CAST(hashed_password AS TEXT) AS hashed_password, CAST(is_active AS TEXT) AS is_active, \
-               CAST(created_at AS TEXT) AS created_at FROM users";
-    let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
-    let users = rows.iter().map(user_of).collect::<sqlx::Result<_>>();
+    };
+    let rows = sqlx::query(table.select).fetch_all(&mut connection).await?;
+    let users = rows.iter().map(|row| user_of(row, &table));
+    let users = users.collect::<sqlx::Result<_>>();
     connection.close().await?;
-    users.context("reading the table `users`")
+    users.with_context(|| format!("reading the table `{}`", table.name))
 }
 
 /// Takes over what is new in a table `users` beside the relay's own tables.
@@ -95,94 +168,137 @@ pub(super) async fn adopt_old_table(
     dialect: Dialect,
     now_ms: i64,
 ) -> sqlx::Result<()> {
-    if !has_old_table(work, dialect).await? {
+    if !has(work, dialect, &OLD).await? {
         return Ok(());
     }
     let sql = "SELECT CAST(u.id AS TEXT) AS id, CAST(u.username AS TEXT) AS username, CAST(u.email AS TEXT) AS email, \
                CAST(u.hashed_password AS TEXT) AS hashed_password, CAST(u.is_active AS TEXT) AS is_active, \
-               CAST(u.created_at AS TEXT) AS created_at FROM users u \
+               CAST(u.created_at AS TEXT) AS created_at, 'user' AS role FROM users u \
                WHERE NOT EXISTS (SELECT 1 FROM relay_adopted a WHERE a.source_id = CAST(u.id AS TEXT))";
     let rows = sqlx::query(sql).fetch_all(&mut **work).await?;
-    let users: Vec<_> = rows.iter().map(user_of).collect::<sqlx::Result<_>>()?;
+    let users = rows.iter().map(|row| user_of(row, &OLD));
+    let users: Vec<_> = users.collect::<sqlx::Result<_>>()?;
     if users.is_empty() {
         return Ok(());
     }
     let adopted = adopt(work, &users, now_ms).await?;
+    let count = |is: fn(&Adoption) -> bool| adopted.iter().filter(|one| is(one)).count();
     tracing::info!(
-        added = adopted.added,
-        taken = adopted.taken,
-        unusable = adopted.unusable,
+        added = count(|one| *one == Adoption::Added),
+        taken = count(|one| matches!(one, Adoption::Taken(_))),
+        unusable = count(|one| matches!(one, Adoption::Unusable(_))),
         "users of the table `users` were taken over"
     );
     Ok(())
 }
 
-async fn has_old_table(connection: &mut AnyConnection, dialect: Dialect) -> sqlx::Result<bool> {
+async fn has(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    table: &Table,
+) -> sqlx::Result<bool> {
     let sql = match dialect {
-        Dialect::Sqlite => "SELECT name FROM pragma_table_info('users')",
+        Dialect::Sqlite => "SELECT name FROM pragma_table_info($1)",
         Dialect::Postgres => {
             "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
-             WHERE table_name = 'users' AND table_schema = ANY (current_schemas(false))"
+             WHERE table_name = $1 AND table_schema = ANY (current_schemas(false))"
         }
     };
-    let names: Vec<String> = sqlx::query_scalar(sql).fetch_all(connection).await?;
-    Ok(COLUMNS
-        .iter()
-        .all(|column| names.iter().any(|name| name == column)))
+    let query = sqlx::query_scalar(sql).bind(table.name);
+    let names: Vec<String> = query.fetch_all(connection).await?;
+    let mut columns = table.columns.iter();
+    Ok(columns.all(|column| names.iter().any(|name| name == column)))
 }
 
 async fn adopt(
     work: &mut Transaction<'_, Any>,
     users: &[ForeignUser],
     now_ms: i64,
-) -> sqlx::Result<Adopted> {
-    let mark =
-        "INSERT INTO relay_adopted (source_id, adopted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    let add = "INSERT INTO relay_users (id, username, username_folded, email, email_folded, password_hash, role, \
-               is_active, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, 'user', $7, $8, $9) \
-               ON CONFLICT DO NOTHING";
-    let mut adopted = Adopted::default();
+) -> sqlx::Result<Vec<Adoption>> {
+    let mut adopted = Vec::with_capacity(users.len());
     for user in users {
-        let is_usable = HASHES
-            .iter()
-            .any(|start| user.password_hash.starts_with(start));
-        if !is_usable || user.id.is_empty() || user.username.is_empty() || user.email.is_empty() {
-            adopted.unusable += 1;
-            continue;
-        }
-        let query = sqlx::query(mark).bind(&user.id).bind(now_ms);
-        if query.execute(&mut **work).await?.rows_affected() == 0 {
-            adopted.known += 1;
-            continue;
-        }
-        let query = sqlx::query(add)
-            .bind(&user.id)
-            .bind(&user.username)
-            .bind(fold(&user.username))
-            .bind(&user.email)
-            .bind(fold(&user.email))
-            .bind(&user.password_hash)
-            .bind(i64::from(user.is_active))
-            .bind(user.created_at_ms.unwrap_or(now_ms))
-            .bind(now_ms);
-        match query.execute(&mut **work).await?.rows_affected() {
-            0 => adopted.taken += 1,
-            _ => adopted.added += 1,
-        }
+        adopted.push(match user.lack() {
+            Some(lack) => Adoption::Unusable(lack),
+            None => adopt_one(work, user, now_ms).await?,
+        });
     }
     Ok(adopted)
 }
 
-fn user_of(row: &AnyRow) -> sqlx::Result<ForeignUser> {
+async fn adopt_one(
+    work: &mut Transaction<'_, Any>,
+    user: &ForeignUser,
+    now_ms: i64,
+) -> sqlx::Result<Adoption> {
+    let mark =
+        "INSERT INTO relay_adopted (source_id, adopted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let add = "INSERT INTO relay_users (id, username, username_folded, email, email_folded, password_hash, role, \
+               is_active, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+               ON CONFLICT DO NOTHING";
+    let query = sqlx::query(mark).bind(&user.id).bind(now_ms);
+    if query.execute(&mut **work).await?.rows_affected() == 0 {
+        return rival(work, user).await;
+    }
+    let query = sqlx::query(add)
+        .bind(&user.id)
+        .bind(&user.username)
+        .bind(fold(&user.username))
+        .bind(&user.email)
+        .bind(fold(&user.email))
+        .bind(&user.password_hash)
+        .bind(user.role.name())
+        .bind(i64::from(user.is_active))
+        .bind(user.created_at_ms.unwrap_or(now_ms))
+        .bind(now_ms);
+    match query.execute(&mut **work).await?.rows_affected() {
+        0 => rival(work, user).await,
+        _ => Ok(Adoption::Added),
+    }
+}
+
+/// What keeps out a user who was not added: another one, unless it is there itself, or was and is
+/// deleted.
+async fn rival(work: &mut Transaction<'_, Any>, user: &ForeignUser) -> sqlx::Result<Adoption> {
+    let sql = "SELECT id, username FROM relay_users WHERE id = $1 OR username = $2 OR email = $3";
+    let rows = sqlx::query(sql)
+        .bind(&user.id)
+        .bind(&user.username)
+        .bind(&user.email)
+        .fetch_all(&mut **work)
+        .await?;
+    let mut adoption = Adoption::Known;
+    for row in rows {
+        let (id, username): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        if id == user.id {
+            return Ok(Adoption::Known);
+        }
+        if username == user.username {
+            adoption = Adoption::Taken(Taken::Username);
+        } else if adoption == Adoption::Known {
+            adoption = Adoption::Taken(Taken::Email);
+        }
+    }
+    Ok(adoption)
+}
+
+fn user_of(row: &AnyRow, table: &Table) -> sqlx::Result<ForeignUser> {
     let text = |name: &str| row.try_get::<Option<String>, _>(name);
-    let is_active = text("is_active")?;
+    let (role, is_active) = (text("role")?, text("is_active")?);
+    let read_time: fn(&str) -> Option<i64> = match table.has_dates {
+        true => parse_time,
+        false => |text| text.parse().ok(),
+    };
     Ok(ForeignUser {
         id: text("id")?.unwrap_or_default(),
         username: text("username")?.unwrap_or_default(),
         email: text("email")?.unwrap_or_default(),
         password_hash: text("hashed_password")?.unwrap_or_default(),
+        role: role
+            .and_then(|name| Role::named(&name))
+            .unwrap_or(Role::User),
         is_active: is_active.is_none_or(|text| is_yes(&text)),
-        created_at_ms: text("created_at")?.and_then(|text| parse_time(&text)),
+        created_at_ms: text("created_at")?.and_then(|text| read_time(&text)),
+        line: None,
     })
 }
 

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use sqlx::error::DatabaseError;
 
+use super::Dialect;
+
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -13,6 +15,8 @@ pub enum Fault {
     Failed(String),
     /// Another user has this name or address.
     Taken(Taken),
+    /// The last admin would go.
+    LastAdmin,
 }
 
 /// What of a user belongs to another one already.
@@ -26,8 +30,12 @@ pub enum Taken {
 
 impl Fault {
     /// What an error of the driver's means. Its text holds no values, only what is said of them.
-    pub(super) fn of(error: &sqlx::Error) -> Fault {
+    pub(super) fn of(error: &sqlx::Error, dialect: Dialect) -> Fault {
         match error {
+            // A file does not go away: somebody writes to it, and the others wait for too long.
+            sqlx::Error::PoolTimedOut if dialect == Dialect::Sqlite => {
+                Fault::Failed("somebody else writes to it for too long".to_owned())
+            }
             sqlx::Error::Database(error) if is_going_down(error.as_ref()) => {
                 Fault::Unreachable(error.message().to_owned())
             }
@@ -40,6 +48,37 @@ impl Fault {
             | sqlx::Error::WorkerCrashed => Fault::Unreachable(error.to_string()),
             _ => Fault::Failed(error.to_string()),
         }
+    }
+}
+
+/// An error of the driver's for the operator: said once, with what helps.
+pub(super) fn in_words(error: &anyhow::Error) -> anyhow::Error {
+    let mut words = Vec::new();
+    for cause in error.chain() {
+        let Some(driver) = cause.downcast_ref::<sqlx::Error>() else {
+            words.push(cause.to_string());
+            continue;
+        };
+        // What is behind it repeats its words.
+        words.push(match driver {
+            sqlx::Error::Database(error) => advised(error.as_ref()),
+            sqlx::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        });
+        break;
+    }
+    anyhow::anyhow!(words.join(": "))
+}
+
+/// By the codes of Postgres' appendix A.
+fn advised(error: &dyn DatabaseError) -> String {
+    let message = error.message();
+    match error.code().as_deref() {
+        Some("28P01" | "28000") => format!(
+            "{message}. Check user and password in the URL; there a password's @ is %40, / is %2F, : is %3A"
+        ),
+        Some("3D000") => format!("{message}. Make it with `createdb`, or check the URL's path"),
+        _ => message.to_owned(),
     }
 }
 
@@ -56,6 +95,7 @@ impl Display for Fault {
             Fault::Unreachable(why) | Fault::Failed(why) => f.write_str(why),
             Fault::Taken(Taken::Username) => f.write_str("this user name is taken"),
             Fault::Taken(Taken::Email) => f.write_str("this address is taken"),
+            Fault::LastAdmin => f.write_str("this is the last admin"),
         }
     }
 }

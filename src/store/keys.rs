@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{Fault, Store};
+use super::{BATCH, Fault, Store};
 
 /// A relay key, without the key itself: nobody but its maker ever saw that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,47 @@ impl Store {
         let sql = "SELECT k.id, k.hint, k.name, k.user_id, k.rules, k.version, k.created_at, k.expires_at, k.revoked_at, \
                    u.username, u.is_active FROM relay_keys k LEFT JOIN relay_users u ON u.id = k.user_id WHERE k.id = $1";
         self.one_key(sql, id).await
+    }
+
+    /// The keys with these hashes, at most [`BATCH`], each with its hash; those that are missing are
+    /// left out.
+    pub async fn keys_by_hash(&self, hashes: &[&str]) -> Result<Vec<(String, Key)>, Fault> {
+        let sql = "SELECT k.id, k.hint, k.name, k.user_id, k.rules, k.version, k.created_at, k.expires_at, k.revoked_at, \
+                   k.hash, u.username, u.is_active FROM relay_keys k LEFT JOIN relay_users u ON u.id = k.user_id \
+                   WHERE k.hash IN \
+                   ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)";
+        self.some_keys(sql, hashes, |row| Ok((row.try_get("hash")?, key_of(row)?)))
+            .await
+    }
+
+    /// The keys with these ids, at most [`BATCH`]; those that are missing are left out.
+    pub async fn keys_by_id(&self, ids: &[&str]) -> Result<Vec<Key>, Fault> {
+        let sql = "SELECT k.id, k.hint, k.name, k.user_id, k.rules, k.version, k.created_at, k.expires_at, k.revoked_at, \
+                   u.username, u.is_active FROM relay_keys k LEFT JOIN relay_users u ON u.id = k.user_id \
+                   WHERE k.id IN \
+                   ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)";
+        self.some_keys(sql, ids, key_of).await
+    }
+
+    /// Asks nothing where nothing is asked about.
+    async fn some_keys<T>(
+        &self,
+        sql: &'static str,
+        of: &[&str],
+        read: impl Fn(&AnyRow) -> sqlx::Result<T> + Send,
+    ) -> Result<Vec<T>, Fault> {
+        if of.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = (0..BATCH).map(|place| of.get(place).copied().unwrap_or_default());
+        let query = places.fold(sqlx::query(sql), |query, value| query.bind(value));
+        let found = self.ask(async {
+            let rows = query.fetch_all(&self.reader).await?;
+            rows.iter().map(read).collect()
+        });
+        found.await
     }
 
     async fn one_key(&self, sql: &'static str, of: &str) -> Result<Option<Key>, Fault> {

@@ -7,6 +7,8 @@ use super::{Fault, Store, addresses};
 
 /// The most logins that a user keeps; the oldest go first.
 const MOST_LOGINS: i64 = 1000;
+/// How many logins or keys are asked about at once: as many as [`Store::members`] has places for.
+pub const BATCH: usize = 32;
 /// The most unused refresh tokens that a login keeps; the oldest go first.
 const MOST_TOKENS: i64 = 5;
 
@@ -132,6 +134,26 @@ impl Store {
         found.await
     }
 
+    /// The users within these logins, at most [`BATCH`], each with the login's id; those that are
+    /// missing are left out.
+    pub async fn members(&self, login_ids: &[&str]) -> Result<Vec<(String, Member)>, Fault> {
+        let sql = "SELECT u.id, u.username, u.email, u.role, u.is_active, u.created_at, u.last_login_at, \
+                   s.revoked_at, s.expires_at, s.id AS login_id \
+                   FROM relay_logins s JOIN relay_users u ON u.id = s.user_id WHERE s.id IN \
+                   ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+                   $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)";
+        let places = (0..BATCH).map(|place| login_ids.get(place).copied().unwrap_or_default());
+        let query = places.fold(sqlx::query(sql), |query, id| query.bind(id));
+        let found = self.ask(async {
+            let rows = query.fetch_all(&self.reader).await?;
+            let members = rows
+                .iter()
+                .map(|row| Ok((row.try_get("login_id")?, member_of(row)?)));
+            members.collect()
+        });
+        found.await
+    }
+
     /// Uses a refresh token up and puts its successor in its place. One that was used within the
     /// grace may be shown again; one that was used before that ends its login.
     pub async fn rotate(&self, shown: &Refresh<'_>) -> Result<Rotation, Fault> {
@@ -220,18 +242,6 @@ impl Store {
         revoked.await
     }
 
-    /// Ends every login of a user.
-    pub async fn revoke_logins_of(
-        &self,
-        user_id: &str,
-        because: &str,
-        now_ms: i64,
-    ) -> Result<(), Fault> {
-        let sql = "UPDATE relay_logins SET revoked_at = $2, revoked_because = $3 WHERE user_id = $1 AND revoked_at IS NULL";
-        let query = sqlx::query(sql).bind(user_id).bind(now_ms).bind(because);
-        self.ask(query.execute(&self.writer)).await.map(|_| ())
-    }
-
     /// Forgets logins and invites that are over since `before_ms`, and logins past the most.
     pub async fn purge(&self, before_ms: i64) -> Result<(), Fault> {
         let purged = self.ask(async {
@@ -284,5 +294,17 @@ async fn revoke(
 ) -> sqlx::Result<()> {
     let sql = "UPDATE relay_logins SET revoked_at = $2, revoked_because = $3 WHERE id = $1 AND revoked_at IS NULL";
     let query = sqlx::query(sql).bind(login_id).bind(now_ms).bind(because);
+    query.execute(&mut **work).await.map(|_| ())
+}
+
+/// Ends every login of a user.
+pub(super) async fn revoke_all(
+    work: &mut Transaction<'_, Any>,
+    user_id: &str,
+    because: &str,
+    now_ms: i64,
+) -> sqlx::Result<()> {
+    let sql = "UPDATE relay_logins SET revoked_at = $2, revoked_because = $3 WHERE user_id = $1 AND revoked_at IS NULL";
+    let query = sqlx::query(sql).bind(user_id).bind(now_ms).bind(because);
     query.execute(&mut **work).await.map(|_| ())
 }

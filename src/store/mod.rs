@@ -16,7 +16,6 @@ mod users;
 use std::future::Future;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -25,15 +24,17 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::watch;
 
-pub use adoption::{Adopted, ForeignUser, is_yes, parse_time, read_old_users};
+pub use adoption::{Adoption, ForeignUser, Lack, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
 pub use keys::{Key, NewKey};
-pub use logins::{Member, NewLogin, Refresh, Rotation};
+pub use logins::{BATCH, Member, NewLogin, Refresh, Rotation};
 pub use shelf::Shelf;
-pub use users::{Credentials, NewUser, Page, Role, User};
+pub use users::{Credentials, LastAdmin, NewUser, Page, Role, User, UserChange};
 
+use self::fault::in_words;
 use crate::config::DatabaseUrl;
 
 /// How long a connection may take to be had.
@@ -47,6 +48,17 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 const SQLITE_READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 8;
 
+/// What two on Postgres must not do at once, though they touch no row that both can see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn<'a> {
+    /// Taking a name, which is given as it is compared.
+    Username(&'a str),
+    /// Taking an address, which is given as it is compared.
+    Email(&'a str),
+    /// Making admins fewer.
+    Admins,
+}
+
 /// Which database it is, where one statement needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialect {
@@ -58,11 +70,11 @@ enum Dialect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// It has not been reached since the start: nobody knows whether its tables are there.
-    New = 0,
+    New,
     /// It answers.
-    Up = 1,
+    Up,
     /// It did not answer when it was last asked.
-    Down = 2,
+    Down,
 }
 
 /// A database with the relay's tables.
@@ -71,7 +83,7 @@ pub struct Store {
     reader: AnyPool,
     writer: AnyPool,
     dialect: Dialect,
-    condition: AtomicU8,
+    condition: watch::Sender<Condition>,
 }
 
 impl Store {
@@ -88,11 +100,13 @@ impl Store {
         match store.prepare().await {
             Ok(()) => store.note(Condition::Up),
             Err(error) if store.dialect == Dialect::Postgres && is_absence(&error) => {
+                // A pool only knows that it had no connection in time.
+                let cause = reach(url).await.err().unwrap_or(error);
                 tracing::warn!(
-                    "the database does not answer yet ({error:#}): accounts wait for it, all else is served"
+                    "the database does not answer yet ({cause:#}): accounts wait for it, all else is served"
                 );
             }
-            Err(error) => return Err(error).with_context(context),
+            Err(error) => return Err(in_words(&error)).with_context(context),
         }
         Ok(store)
     }
@@ -133,17 +147,18 @@ impl Store {
             reader,
             writer,
             dialect,
-            condition: AtomicU8::new(Condition::New as u8),
+            condition: watch::Sender::new(Condition::New),
         }
     }
 
     /// How it was when it was last asked.
     pub fn condition(&self) -> Condition {
-        match self.condition.load(Ordering::Relaxed) {
-            0 => Condition::New,
-            1 => Condition::Up,
-            _ => Condition::Down,
-        }
+        *self.condition.borrow()
+    }
+
+    /// Tells when that changes.
+    pub fn conditions(&self) -> watch::Receiver<Condition> {
+        self.condition.subscribe()
     }
 
     /// Asks it, whatever its condition, and notes what came of it.
@@ -195,6 +210,22 @@ impl Store {
         }
     }
 
+    /// Waits, within a transaction, until nobody else is at the same; turns are taken in the order of
+    /// [`Turn`]. SQLite has one writer anyway.
+    async fn take_turn(&self, work: &mut Transaction<'_, Any>, turn: Turn<'_>) -> sqlx::Result<()> {
+        if self.dialect == Dialect::Sqlite {
+            return Ok(());
+        }
+        let (class, name) = match turn {
+            Turn::Username(name) => (1, name),
+            Turn::Email(name) => (2, name),
+            Turn::Admins => (3, ""),
+        };
+        let sql = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
+        let query = sqlx::query(sql).bind(class).bind(name);
+        query.execute(&mut **work).await.map(|_| ())
+    }
+
     /// Asks the database unless it is known to be gone, and notes whether it answered.
     async fn ask<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> Result<T, Fault> {
         if self.condition() != Condition::Up {
@@ -214,8 +245,8 @@ impl Store {
                 self.note(Condition::Up);
                 return Ok(value);
             }
-            Ok(Err(error)) => Fault::of(&error),
-            Err(_) => Fault::Unreachable("it does not answer".to_owned()),
+            Ok(Err(error)) => Fault::of(&error, self.dialect),
+            Err(_) => self.silent(),
         };
         if let Fault::Unreachable(why) = &fault {
             self.note_down(why);
@@ -223,26 +254,49 @@ impl Store {
         Err(fault)
     }
 
+    /// No answer in time: of a server the worst is supposed, of a file that somebody else writes.
+    fn silent(&self) -> Fault {
+        let why = "it does not answer".to_owned();
+        match self.dialect {
+            Dialect::Sqlite => Fault::Failed(why),
+            Dialect::Postgres => Fault::Unreachable(why),
+        }
+    }
+
     fn note(&self, condition: Condition) {
-        let before = self.condition.swap(condition as u8, Ordering::Relaxed);
-        if before == Condition::Down as u8 && condition == Condition::Up {
+        let before = self.changes_to(condition);
+        if before == Some(Condition::Down) && condition == Condition::Up {
             tracing::info!("the database answers again");
         }
     }
 
     fn note_down(&self, why: &str) {
-        let down = Condition::Down as u8;
-        if self.condition.swap(down, Ordering::Relaxed) != down {
+        if self.changes_to(Condition::Down).is_some() {
             tracing::warn!(
                 cause = why,
                 "the database does not answer: known accounts go on for 15 minutes, routes of accounts answer 503"
             );
         }
     }
+
+    /// What it was before, if that was something else.
+    fn changes_to(&self, condition: Condition) -> Option<Condition> {
+        let mut before = None;
+        self.condition.send_if_modified(|now| {
+            before = (*now != condition).then_some(*now);
+            *now = condition;
+            before.is_some()
+        });
+        before
+    }
 }
 
 /// Whether a database can be had, without changing anything in it.
 pub async fn reach(url: &DatabaseUrl) -> Result<()> {
+    try_reach(url).await.map_err(|error| in_words(&error))
+}
+
+async fn try_reach(url: &DatabaseUrl) -> Result<()> {
     sqlx::any::install_default_drivers();
     let connection = match url {
         DatabaseUrl::Sqlite(None) => return Ok(()),
@@ -320,7 +374,7 @@ fn is_absence(error: &anyhow::Error) -> bool {
         .find_map(|cause| cause.downcast_ref::<sqlx::Error>());
     match fault {
         Some(sqlx::Error::Tls(_)) => false,
-        Some(error) => matches!(Fault::of(error), Fault::Unreachable(_)),
+        Some(error) => matches!(Fault::of(error, Dialect::Postgres), Fault::Unreachable(_)),
         None => error.is::<tokio::time::error::Elapsed>(),
     }
 }

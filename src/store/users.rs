@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
-use super::{Fault, Store, Taken, invites};
+use super::{Fault, Store, Taken, Turn, invites, logins};
 
 /// What a user may do besides using the server's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,31 @@ pub struct User {
     pub created_at_ms: i64,
     /// Milliseconds since the epoch.
     pub last_login_at_ms: Option<i64>,
+}
+
+impl User {
+    /// Whether it can look after others.
+    fn is_acting_admin(&self) -> bool {
+        self.role == Role::Admin && self.is_active
+    }
+}
+
+/// What is to be changed about a user; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserChange {
+    /// What it may do.
+    pub role: Option<Role>,
+    /// Whether it may do anything at all.
+    pub is_active: Option<bool>,
+}
+
+/// What becomes of the last admin who can log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastAdmin {
+    /// It stays: nobody could then make another one over HTTP.
+    Stays,
+    /// It may go: the operator sits at the command line.
+    MayGo,
 }
 
 /// A user that is about to be.
@@ -111,13 +136,17 @@ impl Store {
     pub async fn add_user(&self, new: &NewUser<'_>) -> Result<Option<User>, Fault> {
         let added = self.ask(async {
             let mut work = self.begin().await?;
-            if let Some(taken) = taken(&mut work, new).await? {
-                return Ok(Err(taken));
-            }
+            // Before anything is said of names: strangers without an invite learn none.
             if let Some(hash) = new.invite_hash
                 && !invites::use_one(&mut work, hash, new.now_ms).await?
             {
                 return Ok(Ok(None));
+            }
+            let (username, email) = (fold(new.username), fold(new.email));
+            self.take_turn(&mut work, Turn::Username(&username)).await?;
+            self.take_turn(&mut work, Turn::Email(&email)).await?;
+            if let Some(taken) = taken(&mut work, &username, &email).await? {
+                return Ok(Err(taken));
             }
             let sql = "INSERT INTO relay_users (id, username, username_folded, email, email_folded, password_hash, role, \
                        is_active, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) \
@@ -126,9 +155,9 @@ impl Store {
             let row = sqlx::query(sql)
                 .bind(&new.id)
                 .bind(new.username)
-                .bind(fold(new.username))
+                .bind(&username)
                 .bind(new.email)
-                .bind(fold(new.email))
+                .bind(&email)
                 .bind(new.password_hash)
                 .bind(new.role.name())
                 .bind(new.now_ms)
@@ -136,7 +165,7 @@ impl Store {
                 .await?;
             let Some(row) = row else {
                 // Somebody was quicker, a moment ago.
-                let taken = taken(&mut work, new).await?;
+                let taken = taken(&mut work, &username, &email).await?;
                 return Ok(Err(taken.unwrap_or(Taken::Username)));
             };
             let user = user_of(&row)?;
@@ -219,13 +248,6 @@ impl Store {
         found.await
     }
 
-    /// How many users may log in and are admins.
-    pub async fn active_admins(&self) -> Result<i64, Fault> {
-        let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin' AND is_active = 1";
-        self.ask(sqlx::query_scalar(sql).fetch_one(&self.reader))
-            .await
-    }
-
     /// How many passwords are hashed by bcrypt, and how many there are.
     pub async fn old_hashes(&self) -> Result<(i64, i64), Fault> {
         let sql = "SELECT CAST(COALESCE(SUM(CASE WHEN password_hash LIKE '$2%' THEN 1 ELSE 0 END), 0) AS BIGINT) AS old, \
@@ -237,21 +259,42 @@ impl Store {
         counted.await
     }
 
-    /// Lets a user in or keeps it out; whether there is such a user.
-    pub async fn set_active(&self, id: &str, is_active: bool, now_ms: i64) -> Result<bool, Fault> {
-        let sql = "UPDATE relay_users SET is_active = $2, updated_at = $3 WHERE id = $1";
-        let query = sqlx::query(sql)
-            .bind(id)
-            .bind(i64::from(is_active))
-            .bind(now_ms);
-        self.changed(query).await
-    }
-
-    /// Gives a user this role; whether there is such a user.
-    pub async fn set_role(&self, id: &str, role: Role, now_ms: i64) -> Result<bool, Fault> {
-        let sql = "UPDATE relay_users SET role = $2, updated_at = $3 WHERE id = $1";
-        let query = sqlx::query(sql).bind(id).bind(role.name()).bind(now_ms);
-        self.changed(query).await
+    /// Changes a user and, if it is kept out, ends its logins: all of it, or nothing. Returns what it
+    /// is then; `None` where there is none.
+    pub async fn change_user(
+        &self,
+        id: &str,
+        change: UserChange,
+        last_admin: LastAdmin,
+        now_ms: i64,
+    ) -> Result<Option<User>, Fault> {
+        let sql = "UPDATE relay_users SET role = $2, is_active = $3, updated_at = $4 WHERE id = $1";
+        let changed = self.ask(async {
+            let mut work = self.begin().await?;
+            self.take_turn(&mut work, Turn::Admins).await?;
+            let Some(mut user) = user_by_id(&mut work, id).await? else {
+                return Ok(Ok(None));
+            };
+            let was_admin = user.is_acting_admin();
+            user.role = change.role.unwrap_or(user.role);
+            user.is_active = change.is_active.unwrap_or(user.is_active);
+            if was_admin && !user.is_acting_admin() && !last_admin.may_go(&mut work).await? {
+                return Ok(Err(Fault::LastAdmin));
+            }
+            sqlx::query(sql)
+                .bind(id)
+                .bind(user.role.name())
+                .bind(i64::from(user.is_active))
+                .bind(now_ms)
+                .execute(&mut *work)
+                .await?;
+            if !user.is_active {
+                logins::revoke_all(&mut work, id, "disabled", now_ms).await?;
+            }
+            work.commit().await?;
+            Ok(Ok(Some(user)))
+        });
+        changed.await?
     }
 
     /// Gives a user this password and ends its logins, but for one; whether there is such a user.
@@ -278,34 +321,76 @@ impl Store {
         set.await
     }
 
-    /// Deletes a user with all that belongs to it; whether there was one.
-    pub async fn delete_user(&self, id: &str) -> Result<bool, Fault> {
-        let query = sqlx::query("DELETE FROM relay_users WHERE id = $1").bind(id);
-        self.changed(query).await
+    /// Whether an admin can log in.
+    pub async fn has_admin(&self) -> Result<bool, Fault> {
+        let query = sqlx::query_scalar::<_, i64>(COUNT_ADMINS);
+        let count = self.ask(query.fetch_one(&self.reader)).await?;
+        Ok(count > 0)
     }
 
-    async fn changed(
-        &self,
-        query: sqlx::query::Query<'_, Any, sqlx::any::AnyArguments>,
-    ) -> Result<bool, Fault> {
-        let done = self.ask(query.execute(&self.writer)).await?;
-        Ok(done.rows_affected() > 0)
+    /// Deletes a user with all that belongs to it; whether there was one.
+    pub async fn delete_user(&self, id: &str, last_admin: LastAdmin) -> Result<bool, Fault> {
+        let deleted = self.ask(async {
+            let mut work = self.begin().await?;
+            self.take_turn(&mut work, Turn::Admins).await?;
+            let Some(user) = user_by_id(&mut work, id).await? else {
+                return Ok(Ok(false));
+            };
+            if user.is_acting_admin() && !last_admin.may_go(&mut work).await? {
+                return Ok(Err(Fault::LastAdmin));
+            }
+            let query = sqlx::query("DELETE FROM relay_users WHERE id = $1").bind(id);
+            query.execute(&mut *work).await?;
+            work.commit().await?;
+            Ok(Ok(true))
+        });
+        deleted.await?
     }
 }
 
+/// Those who can log in.
+const COUNT_ADMINS: &str =
+    "SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin' AND is_active = 1";
+
+impl LastAdmin {
+    /// Whether one more admin than there must be is there.
+    async fn may_go(self, work: &mut Transaction<'_, Any>) -> sqlx::Result<bool> {
+        if self == LastAdmin::MayGo {
+            return Ok(true);
+        }
+        let count: i64 = sqlx::query_scalar(COUNT_ADMINS)
+            .fetch_one(&mut **work)
+            .await?;
+        Ok(count > 1)
+    }
+}
+
+async fn user_by_id(work: &mut Transaction<'_, Any>, id: &str) -> sqlx::Result<Option<User>> {
+    let sql = "SELECT id, username, email, role, is_active, created_at, last_login_at FROM relay_users WHERE id = $1";
+    let row = sqlx::query(sql)
+        .bind(id)
+        .fetch_optional(&mut **work)
+        .await?;
+    row.as_ref().map(user_of).transpose()
+}
+
 /// What of a new user another one has, in any case of letters.
-async fn taken(work: &mut Transaction<'_, Any>, new: &NewUser<'_>) -> sqlx::Result<Option<Taken>> {
+async fn taken(
+    work: &mut Transaction<'_, Any>,
+    username: &str,
+    email: &str,
+) -> sqlx::Result<Option<Taken>> {
     let sql =
         "SELECT username_folded FROM relay_users WHERE username_folded = $1 OR email_folded = $2";
     let rows = sqlx::query(sql)
-        .bind(fold(new.username))
-        .bind(fold(new.email))
+        .bind(username)
+        .bind(email)
         .fetch_all(&mut **work)
         .await?;
     let mut taken = None;
     for row in rows {
         let name: String = row.try_get(0)?;
-        if name == fold(new.username) {
+        if name == username {
             return Ok(Some(Taken::Username));
         }
         taken = Some(Taken::Email);

@@ -1,25 +1,89 @@
-//! Counters: what happened since start, in atomics that cost a few nanoseconds each.
+//! Counters: what happened since start, in atomics that cost a few nanoseconds each and that few
+//! threads share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::array;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
+use super::family::Family;
+use super::histogram::{Durations, Histogram};
 use super::outcome::Outcome;
+use super::reason::REASONS;
+use crate::error::Kind;
 
-/// Counts of this process, shared by the gate, which writes, and the operations routes, which read.
+const FAMILIES: usize = Family::ALL.len();
+const OUTCOMES: usize = Outcome::ALL.len();
+/// As many threads count without sharing a cache line.
+const SHARDS: usize = 16;
+
+thread_local! {
+    static SHARD: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
+    };
+}
+
+/// Counts of this process, shared by all that count and by the operations routes, which read.
 #[derive(Debug)]
 pub struct Counters {
     started_at: OffsetDateTime,
     start: Instant,
-    exchanges: AtomicU64,
-    active: AtomicU64,
-    completed: AtomicU64,
-    client_gone: AtomicU64,
-    failed: AtomicU64,
-    refused: AtomicU64,
-    drained: AtomicU64,
-    messages: AtomicU64,
+    shards: Box<[Shard]>,
+}
+
+/// The counts of some threads.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Shard {
+    families: [FamilyCells; FAMILIES],
+    messages: [AtomicU64; 2],
+    turned_away: AtomicU64,
+    refusals: [AtomicU64; REASONS.len()],
+    faults: [AtomicU64; REASONS.len()],
+    failed_dials: [AtomicU64; REASONS.len()],
+    dials: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct FamilyCells {
+    started: AtomicU64,
+    ended: [AtomicU64; OUTCOMES],
+    bytes: [AtomicU64; 2],
+    first_byte: Histogram,
+}
+
+/// What is counted of an admitted exchange when it has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What kind of exchange it was.
+    pub family: Family,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why the relay answered itself, where it did.
+    pub reason: Option<Kind>,
+    /// What the upstream did wrong, where it did.
+    pub fault: Option<Kind>,
+    /// Body bytes from the client that were not yet counted.
+    pub bytes_up: u64,
+    /// Body bytes to the client that were not yet counted.
+    pub bytes_down: u64,
+    /// From the request's head to the answer's.
+    pub first_byte: Option<Duration>,
+}
+
+/// What went over a session since it was last counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages from the client.
+    pub messages_up: u64,
+    /// Messages to the client.
+    pub messages_down: u64,
+    /// Bytes of their payload.
+    pub bytes_up: u64,
+    /// Bytes of their payload.
+    pub bytes_down: u64,
 }
 
 /// The counters at one moment.
@@ -29,22 +93,84 @@ pub struct Snapshot {
     pub uptime_s: f64,
     /// Start, in milliseconds since the epoch.
     pub start_time_ms: i128,
+    /// By family, in the order of [`Family::ALL`].
+    pub families: [FamilyCounts; FAMILIES],
+    /// Messages that went over sessions, up and down.
+    pub messages: [u64; 2],
+    /// Requests that were refused before admission.
+    pub turned_away: u64,
+    /// How long connections to the upstream took to be made.
+    pub dials: Durations,
+    refusals: [u64; REASONS.len()],
+    faults: [u64; REASONS.len()],
+    failed_dials: [u64; REASONS.len()],
+}
+
+/// The counts of one family.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FamilyCounts {
     /// Exchanges that were admitted.
-    pub exchanges: u64,
-    /// Admitted exchanges that still run.
-    pub active: u64,
-    /// Exchanges that ended as announced.
-    pub completed: u64,
-    /// Exchanges that the client left, or stopped to read.
-    pub client_gone: u64,
-    /// Exchanges that the upstream broke, or a bug in the relay.
-    pub failed: u64,
-    /// Requests that the relay said no to, before or after admission.
-    pub refused: u64,
-    /// Exchanges that were cut when the relay shut down.
-    pub drained: u64,
-    /// Messages that went over sessions, either way.
-    pub messages: u64,
+    pub started: u64,
+    /// Exchanges that ended, in the order of [`Outcome::ALL`].
+    pub ended: [u64; OUTCOMES],
+    /// Body bytes, up and down.
+    pub bytes: [u64; 2],
+    /// From the request's head to the answer's.
+    pub first_byte: Durations,
+}
+
+impl Traffic {
+    /// What came on top of an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Traffic) -> Traffic {
+        Traffic {
+            messages_up: self.messages_up - earlier.messages_up,
+            messages_down: self.messages_down - earlier.messages_down,
+            bytes_up: self.bytes_up - earlier.bytes_up,
+            bytes_down: self.bytes_down - earlier.bytes_down,
+        }
+    }
+}
+
+fn zeros<const N: usize>() -> [AtomicU64; N] {
+    array::from_fn(|_| AtomicU64::new(0))
+}
+
+fn add(counter: &AtomicU64, number: u64) {
+    if number > 0 {
+        counter.fetch_add(number, Ordering::Relaxed);
+    }
+}
+
+/// The one more for this reason.
+fn count(counters: &[AtomicU64], reason: Kind) {
+    if let Some(counter) = counters.get(reason as usize) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn sum(sums: &mut [u64], counters: &[AtomicU64]) {
+    for (sum, counter) in sums.iter_mut().zip(counters) {
+        *sum += counter.load(Ordering::Relaxed);
+    }
+}
+
+impl Shard {
+    fn new() -> Shard {
+        Shard {
+            families: array::from_fn(|_| FamilyCells::default()),
+            messages: zeros(),
+            turned_away: AtomicU64::new(0),
+            refusals: zeros(),
+            faults: zeros(),
+            failed_dials: zeros(),
+            dials: Histogram::default(),
+        }
+    }
+
+    fn family(&self, family: Family) -> &FamilyCells {
+        &self.families[family as usize]
+    }
 }
 
 impl Counters {
@@ -53,66 +179,185 @@ impl Counters {
         Counters {
             started_at: OffsetDateTime::now_utc(),
             start: Instant::now(),
-            exchanges: AtomicU64::new(0),
-            active: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
-            client_gone: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            drained: AtomicU64::new(0),
-            messages: AtomicU64::new(0),
+            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
         }
+    }
+
+    fn shard(&self) -> &Shard {
+        &self.shards[SHARD.with(|shard| *shard)]
     }
 
     /// An exchange was admitted.
-    pub fn started(&self) {
-        self.exchanges.fetch_add(1, Ordering::Relaxed);
-        self.active.fetch_add(1, Ordering::Relaxed);
+    pub fn started(&self, family: Family) {
+        add(&self.shard().family(family).started, 1);
     }
 
     /// An admitted exchange ended.
-    pub fn ended(&self, outcome: Outcome) {
-        self.active.fetch_sub(1, Ordering::Relaxed);
-        let counter = match outcome {
-            Outcome::Completed | Outcome::Idle => &self.completed,
-            Outcome::ClientGone | Outcome::Stalled => &self.client_gone,
-            Outcome::Refused | Outcome::Revoked => &self.refused,
-            Outcome::Drained => &self.drained,
-            Outcome::UpstreamFailed | Outcome::Panicked => &self.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+    pub fn ended(&self, exchange: &Ended) {
+        let shard = self.shard();
+        let family = shard.family(exchange.family);
+        add(&family.ended[exchange.outcome as usize], 1);
+        add(&family.bytes[0], exchange.bytes_up);
+        add(&family.bytes[1], exchange.bytes_down);
+        if let Some(took) = exchange.first_byte {
+            family.first_byte.observe(took);
+        }
+        if let Some(reason) = exchange.reason {
+            count(&shard.refusals, reason);
+        }
+        if let Some(fault) = exchange.fault {
+            count(&shard.faults, fault);
+        }
     }
 
-    /// So many messages more went over a session.
-    pub fn relayed(&self, messages: u64) {
-        self.messages.fetch_add(messages, Ordering::Relaxed);
+    /// So much more went over a session.
+    pub fn relayed(&self, traffic: &Traffic) {
+        let shard = self.shard();
+        let family = shard.family(Family::Socket);
+        add(&shard.messages[0], traffic.messages_up);
+        add(&shard.messages[1], traffic.messages_down);
+        add(&family.bytes[0], traffic.bytes_up);
+        add(&family.bytes[1], traffic.bytes_down);
     }
 
     /// A request was refused before admission.
-    pub fn refused(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub fn refused(&self, reason: Kind) {
+        let shard = self.shard();
+        add(&shard.turned_away, 1);
+        count(&shard.refusals, reason);
     }
 
-    /// Reads all counters.
+    /// A connection to the upstream was made.
+    pub fn dialled(&self, took: Duration) {
+        self.shard().dials.observe(took);
+    }
+
+    /// No connection to the upstream could be made.
+    pub fn dial_failed(&self, why: Kind) {
+        count(&self.shard().failed_dials, why);
+    }
+
+    /// Reads all counters. Ends are read before starts, so that nothing has ended that did not start.
     pub fn snapshot(&self) -> Snapshot {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Snapshot {
+        let mut all = Snapshot {
             uptime_s: self.start.elapsed().as_secs_f64(),
             start_time_ms: self.started_at.unix_timestamp_nanos() / 1_000_000,
-            exchanges: read(&self.exchanges),
-            active: read(&self.active),
-            completed: read(&self.completed),
-            client_gone: read(&self.client_gone),
-            failed: read(&self.failed),
-            refused: read(&self.refused),
-            drained: read(&self.drained),
-            messages: read(&self.messages),
+            families: [FamilyCounts::default(); FAMILIES],
+            messages: [0; 2],
+            turned_away: 0,
+            dials: Durations::default(),
+            refusals: [0; REASONS.len()],
+            faults: [0; REASONS.len()],
+            failed_dials: [0; REASONS.len()],
+        };
+        for shard in &self.shards {
+            for (sums, cells) in all.families.iter_mut().zip(&shard.families) {
+                sum(&mut sums.ended, &cells.ended);
+                sum(&mut sums.bytes, &cells.bytes);
+                cells.first_byte.add_to(&mut sums.first_byte);
+            }
+            sum(&mut all.messages, &shard.messages);
+            all.turned_away += shard.turned_away.load(Ordering::Relaxed);
+            sum(&mut all.refusals, &shard.refusals);
+            sum(&mut all.faults, &shard.faults);
+            sum(&mut all.failed_dials, &shard.failed_dials);
+            shard.dials.add_to(&mut all.dials);
         }
+        for shard in &self.shards {
+            for (sums, cells) in all.families.iter_mut().zip(&shard.families) {
+                sums.started += cells.started.load(Ordering::Relaxed);
+            }
+        }
+        all
     }
 }
 
 impl Default for Counters {
     fn default() -> Counters {
         Counters::new()
+    }
+}
+
+impl FamilyCounts {
+    /// Admitted exchanges that still run.
+    pub fn running(&self) -> u64 {
+        let ended: u64 = self.ended.iter().sum();
+        self.started.saturating_sub(ended)
+    }
+}
+
+impl Snapshot {
+    /// Exchanges that were admitted.
+    pub fn exchanges(&self) -> u64 {
+        self.families.iter().map(|family| family.started).sum()
+    }
+
+    /// Admitted exchanges that still run.
+    pub fn running(&self) -> u64 {
+        self.families.iter().map(FamilyCounts::running).sum()
+    }
+
+    /// Admitted exchanges that ended in one of these ways.
+    pub fn ended(&self, outcomes: &[Outcome]) -> u64 {
+        let of = |family: &FamilyCounts| -> u64 {
+            outcomes.iter().map(|one| family.ended[*one as usize]).sum()
+        };
+        self.families.iter().map(of).sum()
+    }
+
+    /// Requests that the relay answered itself, by reason: turned away, or in the upstream's place.
+    pub fn refusals(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        REASONS.into_iter().zip(self.refusals)
+    }
+
+    /// Exchanges that the upstream broke, by what it did.
+    pub fn faults(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        REASONS.into_iter().zip(self.faults).filter(is_upstreams)
+    }
+
+    /// Connections to the upstream that could not be made, by what went wrong.
+    pub fn failed_dials(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        let failed = REASONS.into_iter().zip(self.failed_dials);
+        failed.filter(is_upstreams)
+    }
+}
+
+fn is_upstreams((kind, _): &(Kind, u64)) -> bool {
+    kind.code().starts_with("upstream_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_threads_count_comes_to_one_sum() {
+        let counters = Counters::new();
+        std::thread::scope(|scope| {
+            for _ in 0..40 {
+                scope.spawn(|| {
+                    counters.started(Family::Chat);
+                    counters.started(Family::Socket);
+                    counters.refused(Kind::Forbidden);
+                    counters.ended(&Ended {
+                        family: Family::Chat,
+                        outcome: Outcome::UpstreamFailed,
+                        reason: Some(Kind::UpstreamDns),
+                        fault: Some(Kind::UpstreamDns),
+                        bytes_up: 2,
+                        bytes_down: 3,
+                        first_byte: Some(Duration::from_millis(1)),
+                    });
+                });
+            }
+        });
+        let now = counters.snapshot();
+        assert_eq!((now.exchanges(), now.running()), (80, 40));
+        assert_eq!(now.ended(&[Outcome::UpstreamFailed]), 40);
+        let chat = now.families[Family::Chat as usize];
+        assert_eq!((chat.bytes, chat.first_byte.count()), ([80, 120], 40));
+        let refusals: Vec<_> = now.refusals().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(refusals, [(Kind::Forbidden, 40), (Kind::UpstreamDns, 40)]);
+        assert_eq!(now.faults().map(|(_, count)| count).sum::<u64>(), 40);
     }
 }

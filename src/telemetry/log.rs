@@ -1,27 +1,20 @@
 //! Log lines: pretty on a terminal, JSON otherwise, and every line through the redaction.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tracing::{error, info, warn};
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::json::JsonLines;
 use super::outcome::Outcome;
-use super::redact::redact;
+use super::sink::LogWriter;
 use crate::config::{Log, LogFormat};
 
-/// Lines that may wait to be written.
-const QUEUE: usize = 8192;
 /// What of a path is logged, in characters.
 const LONGEST_PATH: usize = 256;
 
@@ -142,126 +135,14 @@ pub fn init(config: &Log) -> Result<LogWriter> {
         .with_default(LevelFilter::WARN.min(config.level.into()))
         .with_target("openai_relay", config.level);
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer();
     let installed = if is_json {
-        let json = layer.json().flatten_event(true).with_current_span(false);
-        registry
-            .with(json.with_span_list(false).with_writer(sink))
-            .try_init()
+        registry.with(JsonLines(sink)).try_init()
     } else {
+        let layer = tracing_subscriber::fmt::layer();
         registry
             .with(layer.with_ansi(is_terminal).with_writer(sink))
             .try_init()
     };
     installed.context("the log was set up twice")?;
     Ok(writer)
-}
-
-/// The thread that writes, so that a log which nobody reads stops no traffic: past its queue
-/// lines are dropped. Writes what waits when it is dropped itself.
-pub struct LogWriter {
-    reopen: Arc<AtomicBool>,
-    _thread: WorkerGuard,
-}
-
-impl LogWriter {
-    fn start(config: &Log) -> Result<(Sink, LogWriter)> {
-        let reopen = Arc::new(AtomicBool::new(false));
-        let queue = NonBlockingBuilder::default()
-            .buffered_lines_limit(QUEUE)
-            .lossy(true);
-        let (lines, thread) = match &config.file {
-            None => queue.finish(io::stderr()),
-            Some(path) => queue.finish(LogFile::open(path, Arc::clone(&reopen))?),
-        };
-        let writer = LogWriter {
-            reopen,
-            _thread: thread,
-        };
-        Ok((Sink(lines), writer))
-    }
-
-    /// Opens `LOG_FILE` anew with the next line, after it was moved away.
-    pub fn reopen(&self) {
-        self.reopen.store(true, Ordering::Relaxed);
-    }
-}
-
-/// The file that `LOG_FILE` names.
-struct LogFile {
-    path: PathBuf,
-    file: File,
-    reopen: Arc<AtomicBool>,
-}
-
-impl LogFile {
-    fn open(path: &Path, reopen: Arc<AtomicBool>) -> Result<LogFile> {
-        let file = append_to(path);
-        let file = file.with_context(|| format!("LOG_FILE: cannot open {}", path.display()))?;
-        Ok(LogFile {
-            path: path.to_owned(),
-            file,
-            reopen,
-        })
-    }
-}
-
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.reopen.swap(false, Ordering::Relaxed)
-            && let Ok(file) = append_to(&self.path)
-        {
-            self.file = file;
-        }
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// The way to the thread that writes.
-#[derive(Clone)]
-struct Sink(NonBlocking);
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Line;
-
-    fn make_writer(&'a self) -> Line {
-        Line {
-            sink: self.clone(),
-            text: Vec::with_capacity(512),
-        }
-    }
-}
-
-/// Collects one line, so that it is redacted and written whole.
-struct Line {
-    sink: Sink,
-    text: Vec<u8>,
-}
-
-impl Write for Line {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.text);
-        let line = redact(&text);
-        // A log that cannot be written must not stop the traffic.
-        let _ = self.sink.0.write_all(line.as_bytes());
-    }
 }

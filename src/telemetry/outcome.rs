@@ -24,6 +24,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them, in the order of their counters.
+    pub const ALL: [Outcome; 9] = [
+        Outcome::Completed,
+        Outcome::ClientGone,
+        Outcome::UpstreamFailed,
+        Outcome::Stalled,
+        Outcome::Idle,
+        Outcome::Drained,
+        Outcome::Revoked,
+        Outcome::Refused,
+        Outcome::Panicked,
+    ];
+
     /// The label in logs and metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -36,6 +49,18 @@ impl Outcome {
             Outcome::Revoked => "revoked",
             Outcome::Refused => "refused",
             Outcome::Panicked => "panicked",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_its_place() {
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, place, "{outcome:?}");
         }
     }
 }

@@ -23,6 +23,17 @@ const MARKERS: [(&str, usize); 13] = [
     ("__cf_bm=", 1),
 ];
 
+/// Bytes that a marker, or the `://` before a user and a password, starts with.
+const MAY_START: [bool; 256] = {
+    let mut may = [false; 256];
+    let (mut at, starts) = (0, b"sreiBbo_:");
+    while at < starts.len() {
+        may[starts[at] as usize] = true;
+        at += 1;
+    }
+    may
+};
+
 /// So many characters tell whether something is a secret: a longer look at each of many false
 /// starts would be a way to keep the relay busy.
 const TELLING: usize = 128;
@@ -49,9 +60,15 @@ pub fn redact(line: &str) -> Cow<'_, str> {
 /// The first secret in the text, as a range of bytes.
 fn next_secret(text: &str) -> Option<std::ops::Range<usize>> {
     let bytes = text.as_bytes();
-    (0..bytes.len()).find_map(|at| match bytes[at] {
-        b's' | b'r' | b'e' | b'B' | b'b' | b'o' | b'i' | b'_' => marked_secret(bytes, at),
-        b':' => userinfo(bytes, at),
+    let mut starts = bytes
+        .windows(3)
+        .enumerate()
+        .filter(|(_, start)| MAY_START[usize::from(start[0])]);
+    // Three bytes tell nearly all of a line apart from what might be a secret.
+    starts.find_map(|(at, start)| match start {
+        b"sk-" | b"rk_" | b"ek_" | b"rt_" | b"inv" | b"eyJ" | b"Bea" | b"bea" | b"Bas" | b"ope"
+        | b"ice" | b"__c" => marked_secret(bytes, at),
+        b"://" => userinfo(bytes, at),
         _ => None,
     })
 }
@@ -193,6 +210,14 @@ mod tests {
         assert_eq!(redact(&line), line);
         let line = format!("{line}sk-{}1", "a".repeat(100));
         assert!(redact(&line).ends_with(MASK));
+    }
+
+    #[test]
+    fn every_marker_is_looked_for() {
+        for (marker, _) in MARKERS {
+            let line = format!("{marker}abcdefgh12345678");
+            assert_eq!(redact(&line), MASK, "{marker}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::BytesMut;
@@ -23,6 +23,8 @@ use super::fault::{Fault, innermost};
 use super::resolve::Resolver;
 use super::tls;
 use crate::config;
+use crate::error::Refusal;
+use crate::telemetry::Counters;
 use crate::wire::{Io, Link};
 
 /// RFC 8305 section 5: how long one address may keep the next waiting.
@@ -38,11 +40,16 @@ pub(super) struct Dialer {
     resolver: Resolver,
     proxies: Matcher,
     timeout: Duration,
+    counters: Arc<Counters>,
 }
 
 impl Dialer {
     /// A dialer for this place of the configured upstream.
-    pub(super) fn new(config: &config::Upstream, base: &config::BaseUrl) -> Result<Dialer> {
+    pub(super) fn new(
+        config: &config::Upstream,
+        base: &config::BaseUrl,
+        counters: &Arc<Counters>,
+    ) -> Result<Dialer> {
         let scheme = if base.is_tls() { "https" } else { "http" };
         let target: Uri = format!("{scheme}://{}/", base.authority())
             .parse()
@@ -69,15 +76,22 @@ impl Dialer {
             resolver: Resolver::default(),
             proxies,
             timeout: config.connect_timeout,
+            counters: Arc::clone(counters),
         })
     }
 
     /// Connects within the configured time.
     pub(super) async fn dial(&self) -> Result<Link, Fault> {
-        match tokio::time::timeout(self.timeout, self.connect()).await {
+        let start = Instant::now();
+        let connected = match tokio::time::timeout(self.timeout, self.connect()).await {
             Ok(connected) => connected,
             Err(_) => Err(Fault::ConnectTimeout),
+        };
+        match &connected {
+            Ok(_) => self.counters.dialled(start.elapsed()),
+            Err(fault) => self.counters.dial_failed(Refusal::from(fault).kind()),
         }
+        connected
     }
 
     async fn connect(&self) -> Result<Link, Fault> {
@@ -325,7 +339,7 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
         let (_listener, address) = listener().await;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let stream = race(vec![silent, address]).await.expect("a connection");
         assert_eq!(stream.peer_addr().expect("a peer"), address);
         assert!(start.elapsed() >= HAPPY_EYEBALLS);

@@ -26,6 +26,7 @@ pub use reply::{Reply, ReplyBody};
 pub use socket::{SocketAnswer, SocketRequest};
 
 use crate::config;
+use crate::telemetry::Counters;
 use crate::wire::ResponseHead;
 use dial::Dialer;
 use pool::Pool;
@@ -79,8 +80,12 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(config: &config::Upstream, base: &config::BaseUrl) -> Result<Endpoint> {
-        let dialer = Dialer::new(config, base)?;
+    fn new(
+        config: &config::Upstream,
+        base: &config::BaseUrl,
+        counters: &Arc<Counters>,
+    ) -> Result<Endpoint> {
+        let dialer = Dialer::new(config, base, counters)?;
         let authority = base.authority();
         Ok(Endpoint {
             pool: Pool::new(dialer, MAX_CONNECTIONS, config.pool_timeout),
@@ -93,12 +98,12 @@ impl Endpoint {
 
 impl Upstream {
     /// The configured upstream; nothing is dialled yet. Must be called inside the runtime.
-    pub fn new(config: &config::Upstream) -> Result<Upstream> {
+    pub fn new(config: &config::Upstream, counters: &Arc<Counters>) -> Result<Upstream> {
         let authorization = config.api_key.as_ref().map(bearer).transpose();
         let realtime = config.realtime_base.as_ref();
-        let realtime = realtime.map(|base| Endpoint::new(config, base));
+        let realtime = realtime.map(|base| Endpoint::new(config, base, counters));
         Ok(Upstream {
-            api: Endpoint::new(config, &config.base)?,
+            api: Endpoint::new(config, &config.base, counters)?,
             realtime: realtime.transpose()?,
             authorization: authorization.context("OPENAI_API_KEY")?,
             read_timeout: config.read_timeout,

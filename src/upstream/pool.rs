@@ -1,10 +1,13 @@
-//! Idle connections to the upstream, the one used last first.
+//! Idle connections to the upstream, the one used last first. Each belongs to the thread whose
+//! runtime it was dialled in, and is taken there first: elsewhere it works as well, but wakes two
+//! threads for each answer. That is still far cheaper than to dial.
 //!
 //! HTTP/1.1 only: on one shared HTTP/2 connection three stalled readers freeze every other
 //! stream, on separate connections none does. A connection comes back only when both bodies of
 //! its exchange have ended cleanly; dropped before that, it is closed at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,10 +25,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Connections to one upstream.
 pub(super) struct Pool {
     dialer: Dialer,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Home>>,
     slots: Arc<Semaphore>,
     slot_timeout: Duration,
     tasks: TaskTracker,
+}
+
+/// What idles of one thread's connections.
+struct Home {
+    thread: ThreadId,
+    idle: Vec<Idle>,
 }
 
 struct Idle {
@@ -36,6 +45,8 @@ struct Idle {
 /// The use of one connection for one exchange; dropping it without `give_back` closes it.
 pub(super) struct Lease {
     link: Link,
+    /// The thread that it belongs to.
+    home: ThreadId,
     pool: Weak<Pool>,
     is_reused: bool,
     _slot: OwnedSemaphorePermit,
@@ -58,12 +69,18 @@ impl Pool {
     /// An idle connection, or a new one.
     pub(super) async fn lease(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
-        let (link, is_reused) = match self.take_idle() {
-            Some(link) => (link, true),
-            None => (self.dialer.dial().await?, false),
+        let (link, home, is_reused) = match self.take_idle() {
+            Some((link, home)) => (link, home, true),
+            // Boxed: what it takes to dial is large, and rarely taken.
+            None => (
+                Box::pin(self.dialer.dial()).await?,
+                thread::current().id(),
+                false,
+            ),
         };
         Ok(Lease {
             link,
+            home,
             pool: Arc::downgrade(self),
             is_reused,
             _slot: slot,
@@ -74,7 +91,8 @@ impl Pool {
     pub(super) async fn lease_new(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
         Ok(Lease {
-            link: self.dialer.dial().await?,
+            link: Box::pin(self.dialer.dial()).await?,
+            home: thread::current().id(),
             pool: Arc::downgrade(self),
             is_reused: false,
             _slot: slot,
@@ -94,31 +112,52 @@ impl Pool {
 
     /// The one used last that is still alive: the kernel is asked, so that a connection whose end
     /// has arrived is never used.
-    fn take_idle(&self) -> Option<Link> {
+    fn take_idle(&self) -> Option<(Link, ThreadId)> {
+        let here = thread::current().id();
         loop {
-            let idle = self.idle().pop()?;
+            let (idle, home) = pop(&mut self.idle(), here)?;
             if idle.link.is_quiet() {
-                return Some(idle.link);
+                return Some((idle.link, home));
             }
         }
     }
 
-    fn put_idle(&self, mut link: Link) {
+    fn put_idle(&self, mut link: Link, home: ThreadId) {
         link.shrink();
         let since = Instant::now();
-        self.idle().push(Idle { link, since });
+        let idle = Idle { link, since };
+        let mut homes = self.idle();
+        match homes.iter_mut().find(|found| found.thread == home) {
+            Some(found) => found.idle.push(idle),
+            None => homes.push(Home {
+                thread: home,
+                idle: vec![idle],
+            }),
+        }
     }
 
     fn drop_stale(&self) {
         let now = Instant::now();
         let is_fresh =
             |idle: &Idle| now.duration_since(idle.since) < MAX_IDLE && idle.link.is_quiet();
-        self.idle().retain(is_fresh);
+        for home in self.idle().iter_mut() {
+            home.idle.retain(is_fresh);
+        }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Home>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One of this thread's, else one of another's.
+fn pop(homes: &mut [Home], here: ThreadId) -> Option<(Idle, ThreadId)> {
+    let own = homes
+        .iter()
+        .position(|home| home.thread == here && !home.idle.is_empty());
+    let at = own.or_else(|| homes.iter().position(|home| !home.idle.is_empty()))?;
+    let home = &mut homes[at];
+    Some((home.idle.pop()?, home.thread))
 }
 
 /// Ends with its pool.
@@ -151,9 +190,9 @@ impl Lease {
     /// Returns the connection after both bodies have ended cleanly.
     pub(super) fn give_back(self) {
         if let Some(pool) = self.pool.upgrade()
-            && self.link.is_quiet()
+            && self.link.is_empty()
         {
-            pool.put_idle(self.link);
+            pool.put_idle(self.link, self.home);
         }
     }
 }

@@ -108,7 +108,7 @@ fn not_http(error: HeadError) -> Fault {
     Fault::Broken(match error {
         HeadError::TooLarge => "the head of its answer is too large".to_owned(),
         HeadError::Malformed(why) => format!("its answer is not HTTP: {why}"),
-        HeadError::Version => "its answer is not HTTP/1.1".to_owned(),
+        HeadError::Version | HeadError::Tls => "its answer is not HTTP/1.1".to_owned(),
     })
 }
 

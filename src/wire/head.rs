@@ -1,10 +1,11 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::framing::Framing;
+use super::names;
 use crate::fields;
 
 /// The longest head, in bytes, its first line included.
@@ -13,6 +14,9 @@ pub const MAX_HEAD: usize = 64 * 1024;
 pub const MAX_FIELDS: usize = 256;
 /// Empty lines before a request that are forgiven (RFC 9112 section 2.2).
 const MAX_EMPTY_LINES: usize = 4;
+
+/// The type of the record that begins one (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
 
 /// Why a head is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub enum HeadError {
     Malformed(&'static str),
     /// Neither HTTP/1.1 nor HTTP/1.0.
     Version,
+    /// A TLS handshake.
+    Tls,
 }
 
 /// The head of a request.
@@ -71,6 +77,9 @@ pub fn parse_request(
     buffer: &mut BytesMut,
     scan: &mut HeadScan,
 ) -> Result<Option<RequestHead>, HeadError> {
+    if buffer.first() == Some(&TLS_HANDSHAKE) {
+        return Err(HeadError::Tls);
+    }
     skip_empty_lines(buffer, scan)?;
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
@@ -211,7 +220,7 @@ fn explain(error: httparse::Error) -> HeadError {
 fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
     let mut headers = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
+        let name = names::name(field.name.as_bytes())
             .map_err(|_| HeadError::Malformed("The name of a header is not one."))?;
         let value = match field.value.trim_ascii() {
             b"" => HeaderValue::from_static(""),

@@ -1,5 +1,6 @@
 //! A byte stream to a peer with what was read ahead. No buffer is held while it idles.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
@@ -18,6 +19,14 @@ use tokio_util::io::poll_read_buf;
 const READ: usize = 16 * 1024;
 /// Less room than this in the buffer is not worth a read.
 const MIN_ROOM: usize = 2 * 1024;
+
+/// Buffers that each thread keeps for the next reads: most are empty again before the next
+/// connection reads, so that a few serve thousands.
+const SPARES: usize = 4;
+
+thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A byte stream, whatever lies above its socket.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
@@ -102,9 +111,7 @@ impl Link {
         if self.has_ended {
             return Poll::Ready(Ok(false));
         }
-        if self.input.capacity() - self.input.len() < MIN_ROOM {
-            self.input.reserve(READ);
-        }
+        self.make_room();
         let read = match &mut self.stream {
             Stream::Plain(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
             Stream::Other(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
@@ -119,9 +126,28 @@ impl Link {
 
     /// Gives the buffer back while there is nothing in it.
     pub fn shrink(&mut self) {
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
+        if !self.input.is_empty() || self.input.capacity() == 0 {
+            return;
         }
+        let mut buffer = std::mem::take(&mut self.input);
+        // Of a buffer that a body still holds a part of nothing can be used again.
+        if buffer.try_reclaim(READ) && buffer.capacity() <= 2 * READ {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARES {
+                    spare.push(buffer);
+                }
+            });
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.input.capacity() - self.input.len() >= MIN_ROOM {
+            return;
+        }
+        if self.input.is_empty() && !self.input.try_reclaim(READ) {
+            self.input = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
+        self.input.reserve(READ);
     }
 
     /// Whether the peer has closed its side, as far as the kernel has told; data may lie before it.
@@ -138,9 +164,14 @@ impl Link {
         }
     }
 
+    /// Whether nothing is left of what was read, the end of the stream included.
+    pub fn is_empty(&self) -> bool {
+        !self.has_ended && self.input.is_empty()
+    }
+
     /// Whether an idle connection may serve again: open, and with nothing to say.
     pub fn is_quiet(&self) -> bool {
-        if self.has_ended || !self.input.is_empty() {
+        if !self.is_empty() {
             return false;
         }
         // The kernel knows before the runtime does.

@@ -6,6 +6,7 @@ mod chunked;
 mod framing;
 mod head;
 mod link;
+mod names;
 mod output;
 mod pace;
 mod target;

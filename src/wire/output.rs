@@ -13,6 +13,8 @@ use super::chunked;
 
 /// From this size on a piece is queued as it is; below, one copy is cheaper than one more slice.
 const LARGE: usize = 4 * 1024;
+/// Room that a queue begins with, in bytes: most heads fit, the first piece of a body behind them.
+const ROOM: usize = 2 * 1024;
 /// Slices per write.
 const SLICES: usize = 8;
 
@@ -37,6 +39,9 @@ impl Output {
 
     /// Appends what this writes.
     pub fn write(&mut self, writing: impl FnOnce(&mut BytesMut)) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve(ROOM);
+        }
         let before = self.tail.len();
         writing(&mut self.tail);
         self.length += self.tail.len() - before;

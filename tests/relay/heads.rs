@@ -383,3 +383,17 @@ async fn a_head_of_the_upstreams_beyond_the_limits_is_502() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_health_check_over_http_1_0_needs_no_host() {
+    let (_upstream, relay) = pair().await;
+    for path in ["/ready", "/health"] {
+        let ask = format!("GET {path} HTTP/1.0\r\n\r\n");
+        let answer = send(relay.address(), ask).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    for ask in ["GET /ready HTTP/1.1\r\n\r\n", "GET /stats HTTP/1.0\r\n\r\n"] {
+        let answer = send(relay.address(), ask).await.expect("an answer");
+        assert_eq!(answer.status, 400, "{ask}");
+    }
+}

@@ -11,6 +11,7 @@ mod leaks;
 mod legit;
 mod limits;
 mod memory;
+mod rolling;
 mod slow;
 mod sockets;
 mod stop;
@@ -35,9 +36,9 @@ impl Row {
     }
 }
 
-const ROWS: [&str; 14] = [
-    "P01", "P02", "P03", "P16", "P23", "P24", "P30", "P33", "P36", "P38", "P42", "P43", "P46",
-    "P48",
+const ROWS: [&str; 15] = [
+    "P01", "P02", "P03", "P16", "P23", "P24", "P30", "P33", "P36", "P37", "P38", "P42", "P43",
+    "P46", "P48",
 ];
 
 async fn run(row: &str, time: Option<Duration>) -> Row {
@@ -54,6 +55,7 @@ async fn run(row: &str, time: Option<Duration>) -> Row {
         "P33" => dns::fails(time.unwrap_or(Duration::from_secs(600))).await,
         "P48" => limits::a_million_addresses().await,
         "P36" => stop::gracefully().await,
+        "P37" => rolling::restarts().await,
         "P43" => sockets::exact_and_idle(time.unwrap_or(Duration::from_secs(300))).await,
         "P42" => leaks::chaos(time.unwrap_or(Duration::from_secs(1800))).await,
         _ => Row::new(false, "there is no such row".to_owned()),

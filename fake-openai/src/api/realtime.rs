@@ -49,7 +49,11 @@ fn try_mint(request: &Request<'_>, is_typed: bool) -> Result<Answer, Refused> {
         let param = "expires_after.seconds";
         return Err(Box::new(errors::bad_param(param, "invalid_value", message)));
     }
-    session["object"] = json!("realtime.session");
+    let object = match session["type"].as_str() {
+        Some("transcription") => "realtime.transcription_session",
+        _ => "realtime.session",
+    };
+    session["object"] = json!(object);
     session["id"] = json!(request.state.id("sess_"));
     session["expires_at"] = json!(0);
     let secret = request.state.mint(seconds, session);

@@ -10,7 +10,8 @@ use super::keys::{hash, new_invite_code, new_password};
 use super::password::{Busy, Hasher, weakness};
 use crate::error::{Kind, Problem, Refusal};
 use crate::store::{
-    Adopted, Fault, ForeignUser, Invite, NewInvite, NewUser, Page, Role, Store, Taken, User, now_ms,
+    Adoption, Fault, ForeignUser, Invite, LastAdmin, NewInvite, NewUser, Page, Role, Store, Taken,
+    User, UserChange, now_ms,
 };
 
 /// What a client is told to wait, in seconds, when the database does not answer.
@@ -78,19 +79,15 @@ impl Directory {
         page.map_err(failed)
     }
 
-    /// Lets a user in, or keeps it out and ends its logins.
-    pub async fn set_active(&self, id: &str, is_active: bool) -> Result<(), Refusal> {
-        found(self.store.set_active(id, is_active, now_ms()).await)?;
-        if is_active {
-            return Ok(());
-        }
-        let ended = self.store.revoke_logins_of(id, "disabled", now_ms());
-        ended.await.map_err(failed)
-    }
-
-    /// Gives a user a role.
-    pub async fn set_role(&self, id: &str, role: Role) -> Result<(), Refusal> {
-        found(self.store.set_role(id, role, now_ms()).await)
+    /// Changes a user; one that is kept out has its logins ended. Returns what it is then.
+    pub async fn change(
+        &self,
+        id: &str,
+        change: UserChange,
+        last_admin: LastAdmin,
+    ) -> Result<User, Refusal> {
+        let changed = self.store.change_user(id, change, last_admin, now_ms());
+        changed.await.map_err(failed)?.ok_or_else(no_such_user)
     }
 
     /// Gives a user a password, or makes one up, and ends its logins but for one. Returns what was
@@ -115,27 +112,18 @@ impl Directory {
         Ok(made_up)
     }
 
+    /// Whether there is an admin who can log in.
+    pub async fn has_admin(&self) -> Result<bool, Refusal> {
+        self.store.has_admin().await.map_err(failed)
+    }
+
     /// Deletes a user.
-    pub async fn delete(&self, id: &str) -> Result<(), Refusal> {
-        found(self.store.delete_user(id).await)
+    pub async fn delete(&self, id: &str, last_admin: LastAdmin) -> Result<(), Refusal> {
+        found(self.store.delete_user(id, last_admin).await)
     }
 
-    /// Refuses to take the last admin away: nobody could then make another one over HTTP.
-    pub async fn keep_an_admin(&self, user: &User) -> Result<(), Refusal> {
-        if user.role != Role::Admin || !user.is_active {
-            return Ok(());
-        }
-        match self.store.active_admins().await.map_err(failed)? {
-            ..=1 => Err(Refusal::new(
-                Kind::Conflict,
-                "This is the last admin. Make another one first, or use the command line.",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes over the users of another program.
-    pub async fn import(&self, users: &[ForeignUser]) -> Result<Adopted, Refusal> {
+    /// Takes over the users of another program, all or none, and says what became of each.
+    pub async fn import(&self, users: &[ForeignUser]) -> Result<Vec<Adoption>, Refusal> {
         let adopted = self.store.adopt(users, now_ms()).await;
         adopted.map_err(failed)
     }
@@ -200,6 +188,10 @@ pub(in crate::admission) fn failed(fault: Fault) -> Refusal {
         Fault::Taken(Taken::Email) => {
             Refusal::new(Kind::AlreadyTaken, "This email is already registered.")
         }
+        Fault::LastAdmin => Refusal::new(
+            Kind::Conflict,
+            "This is the last admin. Make another one first, or use the command line.",
+        ),
         // The store has said so, once.
         Fault::Unreachable(_) => database_unavailable(),
         Fault::Failed(why) => {

@@ -1,9 +1,10 @@
 //! Logins: who each belongs to, and whether it is still good.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::admission::standing::{self, Register};
-use crate::store::{Fault, Role, Store};
+use crate::store::{Fault, Member, Role, Store};
 
 /// An account that is logged in.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,16 +43,32 @@ impl Register for Logins {
     type Name = Login;
     type Entry = Account;
 
-    async fn look_up(&self, login: &Login) -> Result<Option<Account>, Fault> {
-        let member = self.0.member(&login.id, &login.user_id).await?;
-        let good = member.filter(|member| member.user.is_active && !member.is_revoked);
-        Ok(good.map(|member| Account {
-            login_id: login.id.clone(),
-            role: member.user.role,
-            subject: subject_of(&member.user.id),
-            user_id: member.user.id,
-        }))
+    async fn look_up(&self, logins: &[&Login]) -> Result<HashMap<Login, Account>, Fault> {
+        let ids: Vec<&str> = logins.iter().map(|login| login.id.as_str()).collect();
+        let members = self.0.members(&ids).await?.into_iter();
+        Ok(members
+            .filter_map(|(id, member)| account_of(id, member))
+            .collect())
     }
+}
+
+/// Which login an account is in; `None` where it may do nothing.
+fn account_of(login_id: String, member: Member) -> Option<(Login, Account)> {
+    if !member.user.is_active || member.is_revoked {
+        return None;
+    }
+    let account = Account {
+        login_id: login_id.clone(),
+        role: member.user.role,
+        subject: subject_of(&member.user.id),
+        user_id: member.user.id.clone(),
+    };
+    // A login has one user: a token that names another asks about another login.
+    let login = Login {
+        id: login_id,
+        user_id: member.user.id,
+    };
+    Some((login, account))
 }
 
 /// Under which name a user is counted and logged.

@@ -35,8 +35,10 @@ use logins::{Login, Logins};
 use throttle::Throttle;
 use token::AccessTokens;
 
-/// How often what is over is deleted, and what kinds of hashes there are is counted.
+/// How often what is over is deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+/// How often what kinds of hashes there are is counted: an import may change that.
+const COUNTING: Duration = Duration::from_secs(60);
 
 /// All accounts of this relay.
 pub struct Accounts {
@@ -114,6 +116,12 @@ impl Accounts {
             .end(|login, _| login.user_id == user_id && Some(login.id.as_str()) != kept);
     }
 
+    /// A user is out, or gone: ends its logins and its keys.
+    fn end_all_of(&self, user_id: &str) {
+        self.end_logins_of(user_id, None);
+        self.relay_keys.end_keys_of(user_id);
+    }
+
     /// Adds a user who asks for it, where the operator allows that.
     pub async fn register(&self, details: Details, invite: Option<&str>) -> Result<User, Refusal> {
         let invite = match (self.registration, invite) {
@@ -140,22 +148,19 @@ impl Accounts {
     /// Looks after standings and the database until told to stop.
     pub async fn watch(&self, stop: CancellationToken) {
         let work = async {
+            let store = &self.directory.store;
+            let mut conditions = store.conditions();
             let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+            let mut counting = tokio::time::interval(COUNTING);
             loop {
-                let is_up = self.directory.store.condition() == Condition::Up;
-                let pause = if is_up { SWEEP } else { PROBE };
+                let is_up = *conditions.borrow_and_update() == Condition::Up;
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    _ = housekeeping.tick(), if is_up => {
-                        self.keep_house().await;
-                        continue;
-                    }
-                }
-                if is_up {
-                    self.standings.refresh().await;
-                } else {
+                    () = tokio::time::sleep(SWEEP), if is_up => self.standings.refresh().await,
                     // Says itself when it is back.
-                    let _ = self.directory.store.probe().await;
+                    () = tokio::time::sleep(PROBE), if !is_up => drop(store.probe().await),
+                    _ = housekeeping.tick(), if is_up => self.keep_house().await,
+                    _ = counting.tick(), if is_up => self.count_hashes().await,
+                    _ = conditions.changed() => {}
                 }
             }
         };
@@ -172,7 +177,10 @@ impl Accounts {
         if let Err(fault) = store.purge(now_ms()).await {
             tracing::warn!(cause = %fault, "old logins could not be deleted");
         }
-        if let Ok((old, total)) = store.old_hashes().await {
+    }
+
+    async fn count_hashes(&self) {
+        if let Ok((old, total)) = self.directory.store.old_hashes().await {
             self.directory.hasher.note_old(old, total);
         }
     }

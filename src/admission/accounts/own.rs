@@ -4,7 +4,7 @@
 use super::Accounts;
 use super::logins::Account;
 use crate::error::Refusal;
-use crate::store::{Role, User};
+use crate::store::{LastAdmin, User, UserChange};
 
 impl Accounts {
     /// The user that is logged in.
@@ -33,50 +33,37 @@ impl Accounts {
     pub async fn delete_self(&self, account: &Account, password: &str) -> Result<(), Refusal> {
         let user = self.me(account).await?;
         self.confirm(&user.id, password).await?;
-        self.directory.keep_an_admin(&user).await?;
-        self.directory.delete(&user.id).await?;
-        self.end_logins_of(&user.id, None);
-        self.relay_keys.end_keys_of(&user.id);
+        self.directory.delete(&user.id, LastAdmin::Stays).await?;
+        self.end_all_of(&user.id);
         tracing::info!(user = user.id, "a user deleted its account");
         Ok(())
     }
 
-    /// Lets a user in, or ends all it does and keeps it out.
-    pub async fn set_active(
+    /// Changes a user; of one that is kept out, all it does ends. Returns what it is then.
+    pub async fn change(
         &self,
         admin: &Account,
         user: &User,
-        is_active: bool,
-    ) -> Result<(), Refusal> {
-        if !is_active {
-            self.directory.keep_an_admin(user).await?;
+        change: UserChange,
+    ) -> Result<User, Refusal> {
+        let changed = self.directory.change(&user.id, change, LastAdmin::Stays);
+        let user = changed.await?;
+        if user.is_active {
+            self.standings.changed(|login| login.user_id == user.id);
+            self.relay_keys.ask_anew();
+        } else {
+            self.end_all_of(&user.id);
         }
-        self.directory.set_active(&user.id, is_active).await?;
-        if !is_active {
-            self.end_logins_of(&user.id, None);
-        }
-        // Of one who was out, it is forgotten that they opened nothing.
-        self.relay_keys.end_keys_of(&user.id);
-        let by = admin.user_id.as_str();
+        let (by, role) = (admin.user_id.as_str(), user.role.name());
+        let is_active = user.is_active;
         tracing::info!(
             user = user.id,
             by,
+            role,
             is_active,
-            "an admin let a user in or out"
+            "an admin changed a user"
         );
-        Ok(())
-    }
-
-    /// Gives a user a role.
-    pub async fn set_role(&self, admin: &Account, user: &User, role: Role) -> Result<(), Refusal> {
-        if role != Role::Admin {
-            self.directory.keep_an_admin(user).await?;
-        }
-        self.directory.set_role(&user.id, role).await?;
-        self.standings.changed(|login| login.user_id == user.id);
-        let (by, role) = (admin.user_id.as_str(), role.name());
-        tracing::info!(user = user.id, by, role, "an admin gave a user a role");
-        Ok(())
+        Ok(user)
     }
 
     /// Gives a user a password, or makes one up, and ends all it does. Returns what was made up.
@@ -95,10 +82,8 @@ impl Accounts {
 
     /// Deletes a user, and ends all it does.
     pub async fn delete(&self, admin: &Account, user: &User) -> Result<(), Refusal> {
-        self.directory.keep_an_admin(user).await?;
-        self.directory.delete(&user.id).await?;
-        self.end_logins_of(&user.id, None);
-        self.relay_keys.end_keys_of(&user.id);
+        self.directory.delete(&user.id, LastAdmin::Stays).await?;
+        self.end_all_of(&user.id);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin deleted a user");
         Ok(())

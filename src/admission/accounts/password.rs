@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -49,6 +50,8 @@ pub(super) struct Hasher {
     old_dummy: String,
     /// Of a thousand users, so many still have a hash of bcrypt's.
     old_share: AtomicU64,
+    /// How long the last comparison took, waiting included, in microseconds.
+    last_took_us: AtomicU64,
 }
 
 impl Hasher {
@@ -71,6 +74,7 @@ impl Hasher {
             // The last characters of salt and hash hold fewer bits than others.
             old_dummy: format!("$2b$12${}u{}u", letters(21), letters(30)),
             old_share: AtomicU64::new(0),
+            last_took_us: AtomicU64::new(0),
         }
     }
 
@@ -83,7 +87,17 @@ impl Hasher {
     /// Whether `password` matches `stored`.
     pub(super) async fn verify(&self, password: &str, stored: &str) -> Result<Verdict, Busy> {
         let (password, stored) = (password.to_owned(), stored.to_owned());
-        self.run(move || verify(&password, &stored)).await
+        let begun = Instant::now();
+        let verdict = self.run(move || verify(&password, &stored)).await?;
+        let took_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_took_us.store(took_us, Ordering::Relaxed);
+        Ok(verdict)
+    }
+
+    /// Takes as long as a comparison, and no work.
+    pub(super) async fn pretend(&self) {
+        let took_us = self.last_took_us.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_micros(took_us)).await;
     }
 
     /// A hash that no password matches, for names that nobody has. Of all such names as many take

@@ -10,7 +10,7 @@ use super::directory::{busy, failed};
 use super::keys::{hash, new_refresh_token};
 use super::logins::Account;
 use super::password::{Verdict, is_too_long};
-use super::throttle::{ACCOUNT, ADDRESS, Attempt};
+use super::throttle::{ACCOUNT, ADDRESS, Attempt, Key, Schedule, TooEarly};
 use crate::admission::network;
 use crate::error::{Kind, Refusal};
 use crate::store::{Member, NewLogin, Refresh, Rotation, User, now_ms};
@@ -61,27 +61,35 @@ impl Accounts {
         let pair = self
             .keys
             .blind("login pair", &format!("{address}\0{username}"));
-        let is_known = found.as_ref().is_some_and(|found| found.is_known_address);
         let name = self.keys.blind("login name", username);
-        let attempt = if is_known {
-            self.attempt(&[(pair, ACCOUNT)])?
-        } else {
-            let from = self.keys.blind("login address", &address);
-            self.attempt(&[(name, ACCOUNT), (from, ADDRESS)])?
-        };
+        let from = self.keys.blind("login address", &address);
+        let here = self.attempt(&[(pair, ACCOUNT)]).await?;
+        let anywhere = self.attempt(&[(name, ACCOUNT), (from, ADDRESS)]).await;
+        let is_known = found.as_ref().is_some_and(|found| found.is_known_address);
         let hasher = &self.directory.hasher;
+        let (anywhere, otherwise) = match anywhere {
+            Ok(attempt) => (Some(attempt), bad_login()),
+            // Others guess. Whoever has logged in from here is heard all the same, and nobody can tell
+            // by a wrong password whether that is so.
+            Err(wait) if is_known => (None, wait),
+            Err(wait) => {
+                hasher.pretend().await;
+                return Err(wait);
+            }
+        };
         let stored = match &found {
             Some(found) => found.password_hash.as_str(),
             None => hasher.dummy(name),
         };
-        let verdict = self.verdict(password, stored, attempt).await?;
-        let (Some(found), Some((better, attempt))) = (&found, verdict) else {
-            return Err(bad_login());
+        let attempts: Vec<Attempt<'_>> = [Some(here), anywhere].into_iter().flatten().collect();
+        let verdict = self.verdict(password, stored, attempts).await?;
+        let (Some(found), Some((better, attempts))) = (&found, verdict) else {
+            return Err(otherwise);
         };
         if !found.user.is_active {
-            return Err(bad_login().because("the account is disabled"));
+            return Err(otherwise.because("the account is disabled"));
         }
-        self.throttle.succeeded(attempt);
+        attempts.into_iter().for_each(Attempt::succeeded);
         self.throttle.forget(&pair);
         let begun = self.begin_login(&found.user, &address, stored, better.as_deref());
         let Some(tokens) = begun.await? else {
@@ -94,12 +102,13 @@ impl Accounts {
     /// Whether it is the user's own password, as asked before what must not be done by whoever
     /// only found an open session.
     pub(super) async fn confirm(&self, user_id: &str, password: &str) -> Result<(), Refusal> {
-        let attempt = self.attempt(&[(self.keys.blind("confirm", user_id), ACCOUNT)])?;
+        let key = self.keys.blind("confirm", user_id);
+        let attempt = self.attempt(&[(key, ACCOUNT)]).await?;
         let stored = self.directory.store.password_hash(user_id).await;
         let stored = stored.map_err(failed)?.unwrap_or_default();
-        match self.verdict(password, &stored, attempt).await? {
-            Some((_, attempt)) => {
-                self.throttle.succeeded(attempt);
+        match self.verdict(password, &stored, vec![attempt]).await? {
+            Some((_, attempts)) => {
+                attempts.into_iter().for_each(Attempt::succeeded);
                 Ok(())
             }
             None => Err(Refusal::new(
@@ -110,37 +119,45 @@ impl Accounts {
     }
 
     /// `None` where the password is wrong; else a better hash, if there should be one, and the
-    /// attempt, which is not charged if nothing was compared.
-    async fn verdict(
+    /// attempts, which are not charged if nothing was compared.
+    async fn verdict<'a>(
         &self,
         password: &str,
         stored: &str,
-        attempt: Attempt,
-    ) -> Result<Option<(Option<String>, Attempt)>, Refusal> {
+        attempts: Vec<Attempt<'a>>,
+    ) -> Result<Option<(Option<String>, Vec<Attempt<'a>>)>, Refusal> {
         if is_too_long(password) {
             return Ok(None);
         }
         match self.directory.hasher.verify(password, stored).await {
             Ok(Verdict::Wrong) => Ok(None),
-            Ok(Verdict::Right(better)) => Ok(Some((better, attempt))),
+            Ok(Verdict::Right(better)) => Ok(Some((better, attempts))),
             Err(too_many) => {
-                self.throttle.succeeded(attempt);
+                attempts.into_iter().for_each(Attempt::succeeded);
                 Err(busy(too_many))
             }
         }
     }
 
-    fn attempt(
-        &self,
-        on: &[(super::throttle::Key, super::throttle::Schedule)],
-    ) -> Result<Attempt, Refusal> {
-        self.throttle.attempt(on, Instant::now()).map_err(|wait| {
-            Refusal::new(
+    /// An attempt on all of these, once it is known how those end that are made already.
+    async fn attempt(&self, on: &[(Key, Schedule)]) -> Result<Attempt<'_>, Refusal> {
+        loop {
+            let mut settled = std::pin::pin!(self.throttle.settled());
+            settled.as_mut().enable();
+            let wait = match self.throttle.attempt(on, Instant::now()) {
+                Ok(attempt) => return Ok(attempt),
+                Err(TooEarly::Wait(wait)) => wait,
+                Err(TooEarly::Undecided) => {
+                    settled.await;
+                    continue;
+                }
+            };
+            let refusal = Refusal::new(
                 Kind::TooManyAttempts,
                 "Too many passwords were tried here. Wait, and try again.",
-            )
-            .retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
-        })
+            );
+            return Err(refusal.retry_after(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)));
+        }
     }
 
     /// `None` where the user has another hash by now.

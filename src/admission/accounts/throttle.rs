@@ -1,9 +1,12 @@
-//! Pure given the time: slows guessing down, and never locks anybody out. Each attempt is charged
-//! before its password is looked at, so that many at once gain nothing.
+//! Pure given the time: slows guessing down, and never locks anybody out. No more attempts run at once
+//! than may fail, so that many at once gain nothing; whoever comes beside them waits for their end.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// What is guessed at, or where guesses come from; blinded.
 pub(super) type Key = [u8; 16];
@@ -44,109 +47,157 @@ impl Schedule {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Failures {
-    count: u32,
+/// What is held against a key.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    failures: u32,
+    /// When the last failure was, or the first attempt.
     last: Instant,
+    /// When the next attempt may be made.
     next: Instant,
+    /// Attempts that nobody knows the end of yet.
+    running: u32,
 }
 
 /// Remembers failures.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    failures: Mutex<HashMap<Key, Failures>>,
+    records: Mutex<HashMap<Key, Record>>,
+    settled: Notify,
 }
 
-/// An attempt that may be made. Unless it is said to have succeeded, it counts as a failure.
+/// An attempt that may be made. Unless it is said to have succeeded, it is a failure when it is
+/// dropped.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    charged: Vec<Charge>,
+pub(super) struct Attempt<'a> {
+    throttle: &'a Throttle,
+    on: Vec<(Key, Schedule)>,
+    at: Instant,
+    has_succeeded: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Charge {
-    key: Key,
-    before: Option<Failures>,
-    after: Failures,
+/// Why an attempt may not be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TooEarly {
+    /// There were failures: so long is to be waited.
+    Wait(Duration),
+    /// As many attempts as may fail are being made: how these end decides.
+    Undecided,
 }
 
 impl Throttle {
-    /// Asks for an attempt on all of these; `Err` is how long to wait for one.
+    /// Asks for an attempt on all of these.
     pub(super) fn attempt(
         &self,
         on: &[(Key, Schedule)],
         now: Instant,
-    ) -> Result<Attempt, Duration> {
-        let mut failures = self.lock();
-        let charge = |(key, schedule): &(Key, Schedule)| {
-            let before = failures.get(key).copied().filter(|one| !is_old(one, now));
-            let count = before.map_or(0, |one| one.count) + 1;
-            let after = Failures {
-                count,
-                last: now,
-                next: now + schedule.wait(count),
-            };
-            Charge {
-                key: *key,
-                before,
-                after,
-            }
-        };
-        let charged: Vec<_> = on.iter().map(charge).collect();
-        let waits = charged.iter().filter_map(|charge| charge.before);
+    ) -> Result<Attempt<'_>, TooEarly> {
+        let mut records = self.lock();
+        let known = |key| records.get(key).filter(|record| !is_old(record, now));
+        let waits = on.iter().filter_map(|(key, _)| known(key));
         let longest = waits
-            .map(|one| one.next.saturating_duration_since(now))
+            .map(|record| record.next.saturating_duration_since(now))
             .max();
         if let Some(wait) = longest.filter(|wait| !wait.is_zero()) {
-            return Err(wait);
+            return Err(TooEarly::Wait(wait));
         }
-        failures.extend(charged.iter().map(|charge| (charge.key, charge.after)));
-        make_room(&mut failures, now);
-        Ok(Attempt { charged })
+        let is_undecided = on.iter().any(|(key, schedule)| {
+            known(key).is_some_and(|record| {
+                record.running > 0 && record.failures + record.running >= schedule.free
+            })
+        });
+        if is_undecided {
+            return Err(TooEarly::Undecided);
+        }
+        for (key, _) in on {
+            let record = records.entry(*key).or_insert(Record::new(now));
+            if is_old(record, now) {
+                *record = Record::new(now);
+            }
+            record.running += 1;
+        }
+        make_room(&mut records, now);
+        Ok(Attempt {
+            throttle: self,
+            on: on.to_vec(),
+            at: now,
+            has_succeeded: false,
+        })
     }
 
-    /// The password was right: what this attempt was charged is given back, and nothing else, so
-    /// that nobody can wash guesses away with a password of their own.
-    pub(super) fn succeeded(&self, attempt: Attempt) {
-        let mut failures = self.lock();
-        for charge in attempt.charged {
-            let Some(now) = failures.get_mut(&charge.key) else {
-                continue;
-            };
-            match charge.before {
-                Some(before) if *now == charge.after => *now = before,
-                None if *now == charge.after => {
-                    failures.remove(&charge.key);
-                }
-                // Others were charged meanwhile.
-                _ => now.count = now.count.saturating_sub(1),
-            }
-        }
+    /// Ends when an attempt has ended; counts from when it was first polled or enabled.
+    pub(super) fn settled(&self) -> Notified<'_> {
+        self.settled.notified()
     }
 
     /// The owner proved to be there: what was held against this is forgotten.
     pub(super) fn forget(&self, key: &Key) {
-        self.lock().remove(key);
+        let mut records = self.lock();
+        if let Some(record) = records.get_mut(key) {
+            let running = record.running;
+            *record = Record::new(record.last);
+            record.running = running;
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Failures>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Record>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn is_old(one: &Failures, now: Instant) -> bool {
-    now.saturating_duration_since(one.last) >= FORGIVEN
+impl Attempt<'_> {
+    /// The password was right, or was not looked at: nothing is held against anybody for this
+    /// attempt. What others failed at stays, so that nobody can wash guesses away with a password of
+    /// their own.
+    pub(super) fn succeeded(mut self) {
+        self.has_succeeded = true;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let mut records = self.throttle.lock();
+        for (key, schedule) in &self.on {
+            let record = records.entry(*key).or_insert(Record::new(self.at));
+            record.running = record.running.saturating_sub(1);
+            if !self.has_succeeded {
+                record.failures += 1;
+                record.last = record.last.max(self.at);
+                let next = self.at + schedule.wait(record.failures);
+                record.next = record.next.max(next);
+            } else if record.running == 0 && record.failures == 0 {
+                records.remove(key);
+            }
+        }
+        drop(records);
+        self.throttle.settled.notify_waiters();
+    }
+}
+
+impl Record {
+    fn new(now: Instant) -> Record {
+        Record {
+            failures: 0,
+            last: now,
+            next: now,
+            running: 0,
+        }
+    }
+}
+
+fn is_old(record: &Record, now: Instant) -> bool {
+    record.running == 0 && now.saturating_duration_since(record.last) >= FORGIVEN
 }
 
 /// Forgets the old, then those that failed least.
-fn make_room(failures: &mut HashMap<Key, Failures>, now: Instant) {
-    if failures.len() <= MOST {
+fn make_room(records: &mut HashMap<Key, Record>, now: Instant) {
+    if records.len() <= MOST {
         return;
     }
-    failures.retain(|_, one| !is_old(one, now));
+    records.retain(|_, record| !is_old(record, now));
     let mut least = 1;
-    while failures.len() > MOST * 9 / 10 {
-        failures.retain(|_, one| one.count > least);
+    while records.len() > MOST * 9 / 10 {
+        records.retain(|_, record| record.failures.saturating_add(record.running) > least);
         least *= 2;
     }
 }
@@ -183,10 +234,28 @@ mod tests {
     #[test]
     fn many_guesses_at_once_are_no_more_than_one_after_the_other() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let granted = (0..10_000)
-            .filter(|_| throttle.attempt(&[(NAME, ACCOUNT)], now).is_ok())
-            .count();
-        assert_eq!(granted, 4);
+        let ask = || throttle.attempt(&[(NAME, ACCOUNT)], now);
+        let granted: Vec<_> = (0..10_000).filter_map(|_| ask().ok()).collect();
+        assert_eq!(granted.len(), 4);
+        assert_eq!(ask().expect_err("four run"), TooEarly::Undecided);
+        drop(granted);
+        let wait = TooEarly::Wait(Duration::from_secs(2));
+        assert_eq!(ask().expect_err("four failed"), wait);
+    }
+
+    #[test]
+    fn after_the_free_ones_guesses_are_made_one_at_a_time() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        for _ in 0..4 {
+            throttle.attempt(&[(NAME, ACCOUNT)], now).expect("free");
+        }
+        let later = now + Duration::from_secs(2);
+        let ask = || throttle.attempt(&[(NAME, ACCOUNT)], later);
+        let fifth = ask().expect("it has waited");
+        assert_eq!(ask().expect_err("one runs"), TooEarly::Undecided);
+        drop(fifth);
+        let wait = TooEarly::Wait(Duration::from_secs(4));
+        assert_eq!(ask().expect_err("five failed"), wait);
     }
 
     #[test]
@@ -198,7 +267,7 @@ mod tests {
         }
         for second in [0, 1] {
             let wait = ask(start + Duration::from_secs(second)).expect_err("too soon");
-            assert_eq!(wait, Duration::from_secs(2 - second));
+            assert_eq!(wait, TooEarly::Wait(Duration::from_secs(2 - second)));
         }
         ask(start + Duration::from_secs(2)).expect("it has waited");
     }
@@ -211,7 +280,7 @@ mod tests {
             ask().expect("free");
         }
         for _ in 0..10 {
-            throttle.succeeded(ask().expect("given back each time"));
+            ask().expect("given back each time").succeeded();
         }
         ask().expect("the fourth failure");
         ask().expect_err("the fifth waits");
@@ -227,7 +296,8 @@ mod tests {
         for _ in 0..3 {
             ask().expect("free");
         }
-        throttle.succeeded(own);
+        own.succeeded();
+        ask().expect("the fourth failure");
         ask().expect_err("the wait that the guesses brought stays");
     }
 

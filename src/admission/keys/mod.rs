@@ -7,6 +7,7 @@ mod registry;
 pub mod rules;
 mod secret;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -100,17 +101,35 @@ impl Register for Book {
     type Name = Name;
     type Entry = RelayKey;
 
-    async fn look_up(&self, name: &Name) -> Result<Option<RelayKey>, Fault> {
+    async fn look_up(&self, names: &[&Name]) -> Result<HashMap<Name, RelayKey>, Fault> {
         let store = self.0.look().await;
         let store = store.map_err(|error| Fault::Unreachable(format!("{error:#}")))?;
         let Some(store) = store else {
-            return Ok(None);
+            return Ok(HashMap::new());
         };
-        let key = match name {
-            Name::Hash(hash) => store.key_by_hash(&hex(hash)).await?,
-            Name::Id(id) => store.key(id).await?,
-        };
-        Ok(key.and_then(|key| RelayKey::of(key, now_ms())))
+        let (mut hashes, mut ids) = (HashMap::new(), Vec::new());
+        for name in names {
+            match name {
+                Name::Hash(hash) => drop(hashes.insert(hex(hash), *hash)),
+                Name::Id(id) => ids.push(&**id),
+            }
+        }
+        let shown: Vec<&str> = hashes.keys().map(String::as_str).collect();
+        let by_hash = store.keys_by_hash(&shown).await?;
+        let by_id = store.keys_by_id(&ids).await?;
+        let now_ms = now_ms();
+        let mut entries = HashMap::new();
+        for (hash, key) in by_hash {
+            if let (Some(hash), Some(key)) = (hashes.get(&hash), RelayKey::of(key, now_ms)) {
+                entries.insert(Name::Hash(*hash), key);
+            }
+        }
+        for key in by_id {
+            if let Some(key) = RelayKey::of(key, now_ms) {
+                entries.insert(Name::Id(key.id.as_str().into()), key);
+            }
+        }
+        Ok(entries)
     }
 }
 
@@ -135,6 +154,13 @@ impl RelayKeys {
     /// Whether any key was ever made.
     pub fn any(&self) -> bool {
         self.any.load(Ordering::Relaxed)
+    }
+
+    /// Whether the database, which they share with accounts, answered when it was last asked; `None`
+    /// where there is none.
+    pub fn is_stored(&self) -> Option<bool> {
+        let store = self.shelf.store();
+        store.map(|store| store.condition() == Condition::Up)
     }
 
     /// What a key stands for; `None` if it is none, or not any more.
@@ -180,6 +206,11 @@ impl RelayKeys {
         });
     }
 
+    /// A user may be in again: forgets that keys opened nothing.
+    pub fn ask_anew(&self) {
+        self.standings.end(|_, key| key.is_none());
+    }
+
     /// A user is out, or gone.
     pub fn end_keys_of(&self, user_id: &str) {
         self.standings
@@ -200,17 +231,17 @@ impl RelayKeys {
     pub async fn watch(&self, stop: CancellationToken) {
         let work = async {
             loop {
-                let is_up = self
-                    .shelf
-                    .store()
-                    .is_none_or(|store| store.condition() == Condition::Up);
-                tokio::time::sleep(if is_up { SWEEP } else { PROBE }).await;
-                match self.shelf.store() {
-                    Some(store) if !is_up => drop(store.probe().await),
-                    _ => {
-                        self.note_any().await;
-                        self.standings.refresh().await;
-                    }
+                let Some(store) = self.shelf.store() else {
+                    tokio::time::sleep(SWEEP).await;
+                    self.sweep().await;
+                    continue;
+                };
+                let mut conditions = store.conditions();
+                let is_up = *conditions.borrow_and_update() == Condition::Up;
+                tokio::select! {
+                    () = tokio::time::sleep(SWEEP), if is_up => self.sweep().await,
+                    () = tokio::time::sleep(PROBE), if !is_up => drop(store.probe().await),
+                    _ = conditions.changed() => {}
                 }
             }
         };
@@ -218,6 +249,11 @@ impl RelayKeys {
             () = work => {}
             () = stop.cancelled() => {}
         }
+    }
+
+    async fn sweep(&self) {
+        self.note_any().await;
+        self.standings.refresh().await;
     }
 
     async fn note_any(&self) {

@@ -187,7 +187,14 @@ fn modalities_to_beta(value: Json<'_>, sound: Sound) -> Json<'_> {
 
 fn format_to_ga(value: Json<'_>) -> Json<'_> {
     let known = FORMATS.iter().find(|(beta, ..)| value.text() == Some(beta));
-    known.map_or(value, |(_, _, ga)| Json::Raw(ga))
+    if let Some((_, _, ga)) = known {
+        return Json::Raw(ga);
+    }
+    // One that neither knows is told to be that, not to be of the wrong type.
+    match value.as_string() {
+        Some(_) => Json::Made(format!("{{\"type\":{}}}", value.text().unwrap_or_default())),
+        None => value,
+    }
 }
 
 fn format_to_beta(mut value: Json<'_>) -> Json<'_> {

@@ -206,9 +206,15 @@ fn error(_: &mut Translator, event: &mut Object<'_>) -> Translated<'static> {
         return Translated::Unchanged;
     };
     let param = error.string("param");
-    let Some(param) = param.as_deref().and_then(field::param_to_beta) else {
+    let (Some(param), Some(beta)) = (&param, param.as_deref().and_then(field::param_to_beta))
+    else {
         return Translated::Unchanged;
     };
-    error.set("param", Json::string(&param));
+    error.set("param", Json::string(&beta));
+    // OpenAI quotes the place in its sentence, by the name that only GA knows.
+    if let Some(message) = error.string("message") {
+        let message = message.replace(&format!("'{param}'"), &format!("'{beta}'"));
+        error.set("message", Json::string(&message));
+    }
     Translated::rewritten(event)
 }

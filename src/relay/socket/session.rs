@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,11 +19,14 @@ use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
-use crate::telemetry::Talk;
+use crate::telemetry::{Talk, Traffic};
 use crate::wire::Link;
 
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// From this wait on a session may be looked at so much later.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+const GROUP: Duration = Duration::from_millis(250);
 
 /// How long nothing is looked at where nothing has a limit.
 const REST: Duration = Duration::from_secs(3600);
@@ -132,8 +135,8 @@ struct Relaying<D: Direction> {
     has_up_ended: bool,
     has_down_ended: bool,
     has_halted: bool,
-    /// Messages that are counted already.
-    counted: u64,
+    /// What is counted already.
+    counted: Traffic,
 }
 
 impl<D: Direction> Relaying<D> {
@@ -161,7 +164,7 @@ impl<D: Direction> Relaying<D> {
             has_up_ended: false,
             has_down_ended: false,
             has_halted: false,
-            counted: 0,
+            counted: Traffic::default(),
         }
     }
 
@@ -223,10 +226,17 @@ impl<D: Direction> Relaying<D> {
     }
 
     fn count(&mut self, exchange: &Exchange) {
-        let messages = self.up.counts().0 + self.down.counts().0;
-        if messages > self.counted {
-            exchange.relayed(messages - self.counted);
-            self.counted = messages;
+        let ((messages_up, bytes_up), (messages_down, bytes_down)) =
+            (self.up.counts(), self.down.counts());
+        let now = Traffic {
+            messages_up,
+            messages_down,
+            bytes_up,
+            bytes_down,
+        };
+        if now != self.counted {
+            exchange.relayed(&now.since(&self.counted));
+            self.counted = now;
         }
     }
 
@@ -321,7 +331,7 @@ impl<D: Direction> Relaying<D> {
                 Verdict::Wait(due) => due,
                 Verdict::Rest => now + REST,
             };
-            let due = self.no_later(due);
+            let due = self.no_later(grouped(due, now));
             self.timer.as_mut().reset(due);
         }
         Poll::Pending
@@ -390,11 +400,44 @@ impl<D: Direction> Relaying<D> {
     }
 }
 
+/// The next time to look that this session shares with others: thousands of sessions that idle would
+/// wake the relay hundreds of times a second otherwise.
+fn grouped(due: Instant, now: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    if due.saturating_duration_since(now) < LONG_WAIT {
+        return due;
+    }
+    let since_first = due.saturating_duration_since(*FIRST).as_nanos();
+    let over = since_first % GROUP.as_nanos();
+    let missing = u64::try_from(GROUP.as_nanos() - over).unwrap_or_default();
+    due + Duration::from_nanos(missing)
+}
+
 /// What the side said that this direction comes from, else what it was told.
 fn close_code(pump: &impl Direction, told: Option<u16>) -> Option<u16> {
     match pump.close() {
         // RFC 6455 section 7.1.5: a close frame without a code counts as 1005.
         Some(close) => Some(close.code.unwrap_or(1005)),
         None => told,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_that_wait_long_are_looked_at_together_a_little_later() {
+        let now = Instant::now();
+        let at = |milliseconds| now + Duration::from_millis(milliseconds);
+        let looks: std::collections::BTreeSet<Instant> = (0..1000)
+            .map(|late| grouped(at(30_000 + late), now))
+            .collect();
+        assert!(looks.len() <= 5, "{looks:?}");
+        for wait in [30_000, 30_001, 30_249] {
+            let look = grouped(at(wait), now);
+            assert!(look > at(wait) && look <= at(wait) + GROUP);
+        }
+        assert_eq!(grouped(at(4999), now), at(4999));
     }
 }

@@ -167,3 +167,167 @@ on_both! {
         assert_eq!(listed.as_array().map(Vec::len), Some(1));
     }
 }
+
+on_both! {
+    async fn a_change_is_made_whole_or_not_at_all(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let out = json!({ "role": "user", "is_active": false });
+        let path = format!("{USERS}/root-admin");
+        let answer = people.call("PATCH", &path, Some(&admin.access), Some(&out)).await;
+        assert_eq!(answer.status, 409, "{}", answer.text());
+        let answer = people.call("GET", &path, Some(&admin.access), None).await;
+        assert_eq!((&answer.json()["role"], &answer.json()["is_active"]), (&json!("admin"), &json!(true)));
+
+        people.register("second").await;
+        let path = format!("{USERS}/second");
+        people.call("PATCH", &path, Some(&admin.access), Some(&json!({ "role": "admin" }))).await;
+        let tokens = people.log_in("second").await;
+        let answer = people.call("PATCH", &path, Some(&admin.access), Some(&out)).await;
+        assert_eq!(answer.status, 200, "one of two: {}", answer.text());
+        assert_eq!((&answer.json()["role"], &answer.json()["is_active"]), (&json!("user"), &json!(false)));
+        assert!(!people.opens(&tokens).await);
+    }
+}
+
+on_both! {
+    async fn two_admins_who_put_each_other_out_leave_one(home: Home) {
+        let people = People::start(home).await;
+        let other = people.replica(&[]).await;
+        let first = people.admin().await;
+        let second = people.join("second").await;
+        let out = json!({ "role": "user" });
+        for round in 0..10 {
+            for name in ["root-admin", "second"] {
+                people.database.json(&["user", "role", name, "admin", "--json"], "").await;
+            }
+            let (one, two) = (first.bearer(), second.bearer());
+            let (one, two) = ([one.as_str()], [two.as_str()]);
+            let (second_path, first_path) = (format!("{USERS}/second"), format!("{USERS}/root-admin"));
+            let (first_answer, second_answer) = tokio::join!(
+                call(&people.relay, "PATCH", &second_path, &one, Some(&out)),
+                call(&other, "PATCH", &first_path, &two, Some(&out)),
+            );
+            let admins = people.database.count("SELECT CAST(COUNT(*) AS BIGINT) FROM relay_users WHERE role = 'admin'").await;
+            assert!(admins >= 1, "round {round}: {} {}", first_answer.text(), second_answer.text());
+        }
+    }
+}
+
+on_both! {
+    async fn logins_end_although_the_user_was_kept_out_before(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let tokens = people.join("alice").await;
+        people.database.change("UPDATE relay_users SET is_active = 0 WHERE username = 'alice'").await;
+        let path = format!("{USERS}/alice");
+        for is_active in [false, true] {
+            let change = json!({ "is_active": is_active });
+            let answer = people.call("PATCH", &path, Some(&admin.access), Some(&change)).await;
+            assert_eq!(answer.json()["is_active"], is_active, "{}", answer.text());
+        }
+        assert!(!people.opens(&tokens).await, "a login from before stays ended");
+    }
+}
+
+#[tokio::test]
+async fn commands_that_add_nothing_make_no_database_and_say_which_one_they_mean() {
+    let database = Database::new(Home::Sqlite).await;
+    let file = database.url.trim_start_matches("sqlite:///").to_owned();
+    let cases: [&[&str]; 5] = [
+        &["user", "list"],
+        &["user", "disable", "alice"],
+        &["user", "delete", "alice"],
+        &["invite", "list"],
+        &["invite", "revoke", "1"],
+    ];
+    for arguments in cases {
+        let output = database.command(arguments, "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.contains(&format!("there is no database {file}")),
+            "{arguments:?}: {said}"
+        );
+        assert!(!std::path::Path::new(&file).exists(), "{arguments:?}");
+    }
+    database.json(&["invite", "create", "--json"], "").await;
+    let output = database.command(&["user", "list"], "").await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.contains(&format!("database: {file}")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn why_postgres_cannot_be_used_is_said_once_with_what_helps() {
+    let good = Postgres::shared().database();
+    let (server, _) = good.rsplit_once('/').expect("a path");
+    for (url, cause, advice) in [
+        (format!("{server}/nowhere"), "does not exist", "createdb"),
+        (
+            "postgres://postgres@127.0.0.1:1/none".to_owned(),
+            "Connection refused",
+            "DATABASE_URL (",
+        ),
+    ] {
+        let output = Database::at(url).command(&["user", "list"], "").await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.matches(cause).count(), 1, "{said}");
+        assert!(said.contains(advice) && !said.contains("at line"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_command_line_warns_when_no_admin_is_left_and_tells_what_was_so_already() {
+    let database = Database::new(Home::Sqlite).await;
+    for name in ["alice", "bob"] {
+        let email = format!("{name}@example.com");
+        let add = [
+            "user",
+            "add",
+            name,
+            &email,
+            "--admin",
+            "--generate",
+            "--json",
+        ];
+        database.json(&add, "").await;
+    }
+    for (arguments, says, warns) in [
+        (
+            &["user", "disable", "bob"] as &[_],
+            "bob is disabled",
+            false,
+        ),
+        (
+            &["user", "disable", "bob"],
+            "bob was disabled already",
+            false,
+        ),
+        (&["user", "disable", "alice"], "alice is disabled", true),
+        (&["user", "enable", "alice"], "alice is let in", false),
+        (
+            &["user", "enable", "alice"],
+            "alice was let in already",
+            false,
+        ),
+        (&["user", "role", "alice", "user"], "alice is a user", true),
+        (
+            &["user", "role", "alice", "admin"],
+            "alice is an admin",
+            false,
+        ),
+        (&["user", "delete", "alice"], "alice is deleted", true),
+    ] {
+        let output = database.command(arguments, "").await;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(out.trim(), says, "{err}");
+        assert_eq!(err.contains("no admin is left"), warns, "{says}: {err}");
+    }
+}

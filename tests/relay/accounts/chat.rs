@@ -200,3 +200,31 @@ async fn a_client_that_leaves_ends_its_chat_upstream() {
     let line = people.relay.line(|line| line["path"] == STREAM).await;
     assert_eq!(line["outcome"], "client_gone", "{line}");
 }
+
+#[tokio::test]
+async fn a_list_of_models_that_hangs_holds_nobody_else_up_and_ends_with_its_login() {
+    let people = People::start(Home::Sqlite).await;
+    let tokens = people.join("alice").await;
+    for script in ["hang=head", "hang=body"] {
+        let caller = people.log_in("alice").await;
+        people
+            .upstream
+            .push_script(script.parse().expect("a script"));
+        let before = people.upstream.received().len();
+        let mut waiting = Connection::open(people.relay.address()).await;
+        let line = caller.bearer();
+        waiting.write(&request("GET", MODELS, &[&line], b"")).await;
+        eventually("it asks the upstream", || {
+            people.upstream.received().len() > before
+        })
+        .await;
+        if script == "hang=body" {
+            let answer = people.call("GET", MODELS, Some(&tokens.access), None).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let out = people.call("POST", "/api/v1/auth/logout", Some(&caller.access), None);
+        assert_eq!(out.await.status, 204);
+        let answer = waiting.answer(false).await.expect("an answer");
+        assert_eq!(answer.status, 401, "{script}: {}", answer.text());
+    }
+}

@@ -141,3 +141,49 @@ on_both! {
         }
     }
 }
+
+on_both! {
+    async fn a_tired_address_tells_nobody_who_logs_in_from_it_and_the_owner_still_gets_in(home: Home) {
+        let people = People::start(home).await;
+        people.register("alice").await;
+        let office = "203.0.113.9";
+        assert_eq!(log_in_from(&people, office, "alice", PASSWORD).await.status, 200);
+        let guess = async |name: &str| {
+            let answer = log_in_from(&people, office, name, "guess").await;
+            (answer.status, answer.json()["detail"].clone())
+        };
+        let mut number = 0;
+        // Its patience may come back between two of them.
+        let tired = loop {
+            number += 1;
+            let before = guess(&format!("nobody-{number}")).await;
+            if before.0 != 429 {
+                continue;
+            }
+            let alice = guess("alice").await;
+            if guess(&format!("somebody-{number}")).await.0 == 429 {
+                assert_eq!(alice, before);
+                break before;
+            }
+        };
+        assert_eq!(tired.0, 429);
+        let answer = log_in_from(&people, office, "alice", PASSWORD).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
+
+on_both! {
+    async fn a_user_may_log_in_many_times_at_once(home: Home) {
+        let people = std::sync::Arc::new(People::start(home).await);
+        people.register("alice").await;
+        for round in ["from a new address", "from a known one"] {
+            let tasks: Vec<_> = (0..12).map(|_| {
+                let people = std::sync::Arc::clone(&people);
+                tokio::spawn(async move { people.try_log_in("alice", PASSWORD).await.status })
+            }).collect();
+            for task in tasks {
+                assert_eq!(task.await.expect("it ends"), 200, "{round}");
+            }
+        }
+    }
+}

@@ -29,12 +29,14 @@ enum For {
     Realtime,
     /// The same, but for sealed tokens, which make no others.
     Mint,
+    /// RELAY_TOKEN, and who brings a credential of OpenAI's.
+    Lenders,
     /// RELAY_TOKEN, accounts and relay keys.
     Sealers,
 }
 
 /// The relay's own routes.
-const OWN: [(&str, &str, For); 40] = [
+const OWN: [(&str, &str, For); 41] = [
     ("GET", "/", For::All),
     ("GET", "/docs", For::All),
     ("GET", "/docs/docs.js", For::All),
@@ -44,6 +46,7 @@ const OWN: [(&str, &str, For); 40] = [
     ("GET", "/health", For::All),
     ("GET", "/ready", For::All),
     ("GET", "/stats", For::All),
+    ("GET", "/metrics", For::Operators),
     ("GET", "/api/v1/health", For::All),
     ("GET", "/api/v1/health/detailed", For::Operators),
     ("POST", "/api/v1/auth/register", For::All),
@@ -78,7 +81,7 @@ const OWN: [(&str, &str, For); 40] = [
 ];
 
 /// What is relayed.
-const RELAYED: [(&str, &str, For); 9] = [
+const RELAYED: [(&str, &str, For); 10] = [
     ("GET", "/v1/models", For::Callers),
     ("POST", "/v1/chat/completions", For::Callers),
     ("POST", "/v1/responses", For::Callers),
@@ -88,6 +91,7 @@ const RELAYED: [(&str, &str, For); 9] = [
     ("POST", "/v1/realtime/calls", For::Realtime),
     ("POST", "/v1/realtime/calls/rtc_x/hangup", For::Realtime),
     ("POST", "/v1/realtime/sessions", For::Mint),
+    ("POST", "/v1/chatkit/sessions", For::Lenders),
 ];
 
 const SOCKETS: [(&str, For); 4] = [
@@ -170,6 +174,7 @@ fn verdict(open: For, who: Who) -> Verdict {
         For::Callers => !matches!(who, Who::Ephemeral | Who::Secret | Who::NarrowKey),
         For::Realtime => who != Who::NarrowKey,
         For::Mint => !matches!(who, Who::NarrowKey | Who::Token | Who::Secret),
+        For::Lenders => matches!(who, Who::RelayToken | Who::OwnKey | Who::Ephemeral),
         For::Sealers => matches!(
             who,
             Who::RelayToken | Who::User | Who::Admin | Who::Key | Who::NarrowKey
@@ -445,7 +450,7 @@ async fn every_route_that_is_described_is_in_the_table_and_the_other_way_round()
         "/api/v1/admin",
         "/api/v1/users",
         "/admin",
-        "/metrics",
+        "/metrics/",
         "/docs/",
         "/docs/index.html",
         "/api/v2/auth/me",

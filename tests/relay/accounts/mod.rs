@@ -7,6 +7,7 @@ mod durability;
 mod forged;
 mod guessing;
 mod injection;
+mod leaving;
 mod matrix;
 mod old_users;
 mod origin;
@@ -15,6 +16,7 @@ mod pages;
 mod refresh;
 mod rest;
 mod routes;
+mod terminal;
 
 use crate::support::people::on_both;
 use crate::support::{

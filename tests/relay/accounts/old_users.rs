@@ -183,9 +183,13 @@ on_both! {
         let people = People::start(Home::Sqlite).await;
         people.register("bob").await;
         let done = people.database.json(&["user", "import", &old.url, "--json"], "").await;
-        assert_eq!(done, json!({ "read": 3, "added": 1, "known": 0, "taken": 1, "unusable": 1 }));
+        let skipped = json!([
+            { "line": null, "username": "bob", "why": "another user has this name" },
+            { "line": null, "username": "odd", "why": "its password's hash is neither bcrypt nor argon2id" },
+        ]);
+        assert_eq!(done, json!({ "read": 3, "added": 1, "known": 0, "taken": 1, "unusable": 1, "skipped": skipped }));
         let again = people.database.json(&["user", "import", &old.url, "--json"], "").await;
-        assert_eq!(again["known"], 2, "{again}");
+        assert_eq!(again, json!({ "read": 3, "added": 0, "known": 1, "taken": 1, "unusable": 1, "skipped": skipped }));
         assert_eq!(people.try_log_in("alice", fixtures[0].1).await.status, 200);
 
         let list = std::env::temp_dir().join(format!("users-{}.csv", uuid::Uuid::new_v4()));
@@ -200,6 +204,72 @@ on_both! {
             let output = people.database.command(&["user", "import", source], "").await;
             assert_eq!(output.status.code(), Some(1), "{source}: {output:?}");
         }
+    }
+}
+
+on_both! {
+    async fn an_import_names_whom_it_leaves_out_and_says_the_same_when_it_is_repeated(home: Home) {
+        let fixtures = fixtures();
+        let database = Database::new(home).await;
+        let add = ["user", "add", "alice", "alice@example.com", "--generate", "--json"];
+        database.json(&add, "").await;
+        let text = format!(
+            "username,email,hashed_password\ndora,dora@example.com,{hash}\ned,ed@example.com,plain\n\
+             alice,other@example.com,{hash}\nann,alice@example.com,{hash}\nbare,,{hash}\n",
+            hash = fixtures[0].0,
+        );
+        let list = std::env::temp_dir().join(format!("users-{}.csv", uuid::Uuid::new_v4()));
+        std::fs::write(&list, text).expect("a list");
+        let import = ["user", "import", list.to_str().expect("a path")];
+        for (added, known) in [(1, 0), (0, 1), (0, 1)] {
+            let output = database.command(&import, "").await;
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(
+                said.lines().collect::<Vec<_>>(),
+                [
+                    "left out: line 3: ed: its password's hash is neither bcrypt nor argon2id",
+                    "left out: line 4: alice: another user has this name",
+                    "left out: line 5: ann: another user has this address",
+                    "left out: line 6: bare: it has no address",
+                    &format!("5 users read: {added} added, {known} taken over before, 2 whose name or address somebody else has, 2 without what every user needs"),
+                ]
+            );
+        }
+        database.json(&["user", "delete", "dora", "--json"], "").await;
+        let import = [import[0], import[1], import[2], "--json"];
+        let again = database.json(&import, "").await;
+        assert_eq!((&again["added"], &again["known"]), (&json!(0), &json!(1)), "who is deleted stays so");
+        std::fs::remove_file(&list).expect("it is there");
+    }
+}
+
+on_both! {
+    async fn users_move_from_one_relays_database_to_anothers_with_roles_and_states(home: Home) {
+        let from = People::start(Home::Sqlite).await;
+        from.join("alice").await;
+        from.join("bob").await;
+        from.database.json(&["user", "role", "alice", "admin", "--json"], "").await;
+        from.database.json(&["user", "disable", "bob", "--json"], "").await;
+        let to = People::start(home).await;
+        let import = ["user", "import", &from.database.url, "--json"];
+        let done = to.database.json(&import, "").await;
+        assert_eq!((&done["read"], &done["added"]), (&json!(2), &json!(2)), "{done}");
+        let listed = |database| async move { Database::json(database, &["user", "list", "--json"], "").await };
+        let (mut before, mut after) = (listed(&from.database).await, listed(&to.database).await);
+        for users in [&mut before, &mut after] {
+            for user in users.as_array_mut().expect("a list") {
+                user["last_login_at"].take();
+            }
+        }
+        assert_eq!(before, after, "ids, addresses, roles, states and times");
+        let admin = to.log_in("alice").await;
+        let answer = to.call("GET", "/api/v1/admin/users", Some(&admin.access), None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(to.try_log_in("bob", PASSWORD).await.status, 401);
+        assert_eq!(to.database.json(&import, "").await["known"], 2);
+        let itself = ["user", "import", &to.database.url, "--json"];
+        assert_eq!(to.database.json(&itself, "").await["known"], 2);
     }
 }
 

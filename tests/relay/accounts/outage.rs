@@ -255,3 +255,27 @@ async fn a_database_of_a_newer_version_is_refused() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("newer version"), "{said}");
 }
+
+#[tokio::test]
+async fn one_slow_writer_holds_up_writers_alone() {
+    let people = std::sync::Arc::new(People::start(Home::Sqlite).await);
+    let unseen = people.join("alice").await;
+    let mut writer = people.database.connect().await;
+    let execute = sqlx::query("BEGIN IMMEDIATE").execute(&mut writer);
+    execute.await.expect("the lock for writing");
+    let logins: Vec<_> = (0..2)
+        .map(|_| {
+            let people = std::sync::Arc::clone(&people);
+            tokio::spawn(async move { people.try_log_in("alice", PASSWORD).await })
+        })
+        .collect();
+    for login in logins {
+        assert_unavailable(&login.await.expect("it ends"), "a login meanwhile");
+        assert!(people.opens(&unseen).await, "a token that was not seen yet");
+        let me = people.call("GET", "/api/v1/auth/me", Some(&unseen.access), None);
+        assert_eq!(me.await.status, 200);
+    }
+    let execute = sqlx::query("ROLLBACK").execute(&mut writer);
+    execute.await.expect("the lock is free");
+    people.log_in("alice").await;
+}

@@ -141,7 +141,7 @@ async fn bodies_that_cannot_be_used_are_422_with_the_fields_at_fault() {
         ),
         ("/api/v1/auth/register", "{", ""),
         ("/api/v1/auth/register", "[]", ""),
-        ("/api/v1/auth/register", "", ""),
+        ("/api/v1/auth/register", "", "username"),
         ("/api/v1/auth/login", r#"{"username":"alice"}"#, "password"),
         (
             "/api/v1/auth/login",
@@ -375,4 +375,70 @@ async fn logging_out_ends_the_login_by_either_token() {
         204,
         "it tells nothing"
     );
+}
+
+on_both! {
+    async fn of_two_names_that_differ_in_case_alone_one_registers_whichever_relay_is_asked(home: Home) {
+        let people = People::start(home).await;
+        let other = people.replica(&[]).await;
+        for number in 0..20 {
+            let register = |relay: &Relay, name: String| {
+                let body = json!({ "username": name, "email": format!("{name}@{name}.example"), "password": PASSWORD });
+                let bytes = request("POST", "/api/v1/auth/register", &["Content-Type: application/json"], body.to_string().as_bytes());
+                send(relay.address(), bytes)
+            };
+            let (one, two) = tokio::join!(
+                register(&people.relay, format!("Person{number}")),
+                register(&other, format!("person{number}")),
+            );
+            let mut statuses = [one, two].map(|answer| answer.expect("an answer").status);
+            statuses.sort_unstable();
+            assert_eq!(statuses, [201, 400], "pair {number}");
+        }
+    }
+}
+
+on_both! {
+    async fn whoever_has_no_invite_learns_no_name_and_a_taken_name_uses_none_up(home: Home) {
+        let people = People::start_with(home, &[("REGISTRATION", "invite")]).await;
+        let invite = people.database.json(&["invite", "create", "--json"], "").await;
+        let add = ["user", "add", "alice", "alice@example.com", "--generate", "--json"];
+        people.database.json(&add, "").await;
+        let register = async |name: &str, email: &str, invite: &Value| {
+            let body = json!({ "username": name, "email": email, "password": PASSWORD, "invite": invite });
+            let answer = people.post("/api/v1/auth/register", &body).await;
+            (answer.status, answer.text())
+        };
+        let bogus = json!("invite_none");
+        let stranger = register("nobody", "nobody@example.com", &bogus).await;
+        assert_eq!(stranger.0, 403, "{}", stranger.1);
+        for (name, email) in [("alice", "new@example.com"), ("new", "alice@example.com"), ("ALICE", "Alice@example.com")] {
+            assert_eq!(register(name, email, &bogus).await, stranger, "{name} {email}");
+        }
+        assert_eq!(register("alice", "new@example.com", &invite["code"]).await.0, 400);
+        assert_eq!(register("new", "new@example.com", &invite["code"]).await.0, 201);
+    }
+}
+
+on_both! {
+    async fn every_missing_field_is_named_also_where_there_is_no_body(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await;
+        let token = Some(admin.access.as_str());
+        let body = json!({ "username": "flo" });
+        for (method, path, body, missing) in [
+            ("POST", "/api/v1/auth/register", Some(&body), &["email", "password"] as &[_]),
+            ("POST", "/api/v1/admin/users", Some(&body), &["email", "password"]),
+            ("POST", "/api/v1/auth/login", None, &["username", "password"]),
+            ("DELETE", "/api/v1/auth/me", None, &["password"]),
+        ] {
+            let answer = people.call(method, path, token, body).await;
+            assert_eq!(answer.status, 422, "{path}: {}", answer.text());
+            let json = answer.json();
+            let problems = json["detail"].as_array().expect("a list");
+            let named: Vec<_> = problems.iter().map(|problem| problem["loc"][1].as_str().expect("a name")).collect();
+            assert_eq!(named, missing, "{path}");
+            assert!(problems.iter().all(|problem| problem["msg"] == "This field is required."), "{path}: {json}");
+        }
+    }
 }

@@ -36,6 +36,10 @@ on_both! {
         let (key, _) = make(&people.database, &[]).await;
         let alice = people.join("alice").await.access;
         for maker in [&key, &alice] {
+            people.upstream.take_received();
+            let answer = ask(&people, "POST", "/v1/chatkit/sessions", maker, Some(&json!({}))).await;
+            assert_eq!(answer.status, 403, "{}", answer.text());
+            assert!(people.upstream.take_received().is_empty());
             for path in [SECRETS, "/v1/realtime/translations/client_secrets", "/v1/realtime/sessions"] {
                 let body = match path {
                     "/v1/realtime/sessions" => json!({ "model": VOICE }),

@@ -14,10 +14,10 @@ async fn shares(variables: &[(&str, &str)]) {
     let variables = [variables, &[PATIENT]].concat();
     let (_one, first) = pair_with(&variables).await;
     let (_other, second) = pair_with(&variables).await;
-    let answers = alternating(&first, &second, 8).await;
     for relay in [&first, &second] {
-        assert!(relay.log_text().contains(SHARED), "{}", relay.log_text());
+        told(relay, SHARED, 1).await;
     }
+    let answers = alternating(&first, &second, 8).await;
     assert_eq!(statuses(&answers), [(200, 5), (429, 3)].into());
     let stats = get(first.address(), "/stats", &[]).await.json();
     assert_eq!(stats["limits"]["decidedAlone"], 0, "{stats}");

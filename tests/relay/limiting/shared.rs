@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fake_openai::FakeOpenAi;
 
-use super::{PATIENT, free_again, from, models, statuses};
+use super::{PATIENT, SHARED, free_again, from, models, statuses, told};
 use crate::support::{
     RELAY_TOKEN, RedisServer, Relay, SERVER_KEY, authorization, get, stream, trust, upstream,
 };
@@ -26,6 +26,9 @@ async fn relays(redis: &str, limits: &str, extra: &[(&str, &str)]) -> (FakeOpenA
         Relay::start(&variables).await,
         Relay::start(&variables).await,
     ];
+    for relay in &relays {
+        told(relay, SHARED, 1).await;
+    }
     (upstream, relays)
 }
 

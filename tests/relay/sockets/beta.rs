@@ -189,3 +189,29 @@ async fn a_transcription_opens_although_old_sdks_have_to_name_a_model() {
     let renewed = "/v1/realtime?model=gpt-realtime-2.1-mini&intent=transcription&x=1";
     assert_eq!(targets, ["/v1/realtime?intent=transcription&x=1", renewed]);
 }
+
+#[tokio::test]
+async fn errors_speak_of_what_the_client_sent() {
+    let (_upstream, relay) = pair().await;
+    let key = authorization();
+    let mut socket = open(&relay, "/v1/realtime?model=gpt-realtime-2.1", &[&key, MARK]).await;
+    until(&mut socket, "conversation.created").await;
+    for (session, param, said) in [
+        (json!({ "voice": 5 }), "session.voice", "'session.voice'"),
+        (
+            json!({ "input_audio_format": "mp3" }),
+            "session.input_audio_format.type",
+            "audio/pcm",
+        ),
+    ] {
+        let update = json!({ "type": "session.update", "session": session });
+        socket.say(&update.to_string()).await;
+        let error = &socket.event().await["error"];
+        assert_eq!(error["param"], param, "{error}");
+        let message = error["message"].as_str().expect("words");
+        assert!(
+            message.contains(said) && !message.contains("audio.output.voice"),
+            "{message}"
+        );
+    }
+}

@@ -13,7 +13,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::relay::command;
 use crate::support::ws::{Frame, TEXT, upgrade};
-use crate::support::{Relay, authorization, eventually, get, pair_with, upstream};
+use crate::support::{
+    Connection, Relay, authorization, eventually, get, pair, pair_with, upstream,
+};
 
 /// A self-signed pair in a folder of its own.
 struct Files {
@@ -159,6 +161,27 @@ async fn plain_http_on_a_port_of_tls_is_told_so() {
         answer.is_complete && answer.text().contains("https://"),
         "{}",
         answer.text()
+    );
+}
+
+#[tokio::test]
+async fn tls_on_a_port_of_plain_http_is_answered_at_once_and_named_in_the_log() {
+    let (_upstream, mut relay) = pair().await;
+    let mut connection = Connection::open(relay.address()).await;
+    // The head of a record that carries a ClientHello, without a line end in it.
+    connection.write(b"\x16\x03\x01\x02\x00\x01\x00").await;
+    let answer = connection.answer(false).await.expect("an answer");
+    assert_eq!(
+        (answer.status, answer.code()),
+        (400, "malformed_request".to_owned())
+    );
+    assert!(answer.text().contains("TLS_CERT"), "{}", answer.text());
+    let line = relay.line(|line| line["status"] == 400).await;
+    assert!(
+        line["cause"]
+            .as_str()
+            .is_some_and(|cause| cause.contains("TLS")),
+        "{line}"
     );
 }
 

@@ -156,7 +156,7 @@ fn launch(folder: &Path, is_sentinel: bool) -> Child {
 
 fn say(port: u16, command: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.set_read_timeout(Some(SOON)).ok()?;
     stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
     let mut answer = Vec::new();
     let mut piece = [0; 65_536];

@@ -235,7 +235,13 @@ impl Relay {
 
     /// Waits for the process to end.
     pub async fn exit_code(&mut self) -> Option<i32> {
-        let ended = tokio::time::timeout(SOON, self.child.wait()).await;
+        let ended = async {
+            let status = self.child.wait().await;
+            // Its last lines are written just before, and are read by another task.
+            while self.lines.changed().await.is_ok() {}
+            status
+        };
+        let ended = tokio::time::timeout(SOON, ended).await;
         ended.expect("it ends").expect("a status").code()
     }
 }

@@ -1,95 +1,31 @@
 """A stand-in upstream and a relay in front of it, as processes; the SDK's clients point at the relay."""
 
-import json
 import os
-import pathlib
-import subprocess
-import threading
-import time
-import urllib.request
+import sys
 
 import openai
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-BINARIES = ROOT / "target" / "debug"
-SERVER_KEY = "sk-server-key-canary-5b1d77"
-RELAY_TOKEN = "relay-token-for-the-sdk-tests-0123456789"
-SOON = 20.0
+from pair import RELAY_TOKEN, ROOT, Pair
 
-
-class Pair:
-    """The two processes, and what they know."""
-
-    def __init__(self, folder, extra=None):
-        self.log = []
-        self.fake = subprocess.Popen(
-            [BINARIES / "fake-openai", "--key", SERVER_KEY], stdout=subprocess.PIPE, text=True
-        )
-        self.upstream = json.loads(self.fake.stdout.readline())["base_url"]
-        environment = {
-            "HOST": "127.0.0.1",
-            "PORT": "0",
-            "LOG_FORMAT": "json",
-            "OPENAI_API_KEY": SERVER_KEY,
-            "OPENAI_BASE_URL": self.upstream,
-            "RELAY_TOKEN": RELAY_TOKEN,
-            **(extra or {}),
-        }
-        self.relay = subprocess.Popen(
-            [BINARIES / "openai-relay", "serve"],
-            env=environment,
-            cwd=folder,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        listening = threading.Event()
-        threading.Thread(target=self._read, args=(listening,), daemon=True).start()
-        assert listening.wait(SOON), self.log
-
-    def _read(self, listening):
-        for line in self.relay.stderr:
-            self.log.append(line)
-            entry = json.loads(line)
-            if entry.get("message") == "listening":
-                self.origin = f"http://{entry['address']}"
-                self.base_url = f"{self.origin}/v1"
-                listening.set()
-
-    def ask(self, path):
-        """A control route of the stand-in."""
-        root = self.upstream.removesuffix("/v1")
-        with urllib.request.urlopen(f"{root}/__fake/{path}") as answer:
-            return json.load(answer)
-
-    def received(self):
-        return self.ask("received")
-
-    def sockets(self):
-        return self.ask("sockets")
-
-    def reset(self):
-        root = self.upstream.removesuffix("/v1")
-        urllib.request.urlopen(urllib.request.Request(f"{root}/__fake/reset", method="POST"))
-
-    def stop(self):
-        for process in (self.relay, self.fake):
-            process.terminate()
-            process.wait(SOON)
-
-
-def eventually(check):
-    """Waits until something is true."""
-    deadline = time.monotonic() + SOON
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
+sys.path.insert(0, str(ROOT / "tests" / "deploy"))
+import fronts
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory):
-    pair = Pair(tmp_path_factory.mktemp("relay"))
-    yield pair
+    """With FRONT=nginx (caddy, haproxy) the clients talk to that, over TLS; haproxy has three relays behind it."""
+    folder = tmp_path_factory.mktemp
+    pair = Pair(folder("relay"))
+    if front := os.environ.get("FRONT"):
+        others = [pair.another(folder("relay")) for _ in range(2 if front == "haproxy" else 0)]
+        with fronts.start(front, [pair.origin, *others], folder(front)) as running:
+            os.environ["SSL_CERT_FILE"] = str(running.authority)
+            pair.origin = running.origin
+            pair.base_url = f"{running.origin}/v1"
+            yield pair
+    else:
+        yield pair
     pair.stop()
 
 

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from conftest import RELAY_TOKEN, SERVER_KEY, eventually
+from pair import RELAY_TOKEN, SERVER_KEY, eventually
 
 MODEL = "gpt-6-luna"
 HELLO = [{"role": "user", "content": "Hello there"}]

@@ -12,7 +12,7 @@ import time
 import h11
 import pytest
 
-from conftest import BINARIES, RELAY_TOKEN, ROOT, SERVER_KEY, SOON, eventually
+from pair import BINARIES, RELAY_TOKEN, ROOT, SERVER_KEY, SOON, eventually
 
 CORPUS = ROOT / "tests" / "fixtures" / "smuggling.jsonl"
 HONEST = [

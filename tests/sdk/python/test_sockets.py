@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from conftest import RELAY_TOKEN, SERVER_KEY, Pair, eventually
+from pair import RELAY_TOKEN, SERVER_KEY, Pair, eventually
 
 MODEL = "gpt-realtime-2.1"
 TEXT_MODEL = "gpt-6-luna"
@@ -258,7 +258,7 @@ BEARER = {"Authorization": f"Bearer {RELAY_TOKEN}"}
 
 
 def url(pair, path=f"/realtime?model={MODEL}"):
-    return pair.base_url.replace("http:", "ws:") + path
+    return pair.base_url.replace("http", "ws", 1) + path
 
 
 def test_plain_websockets_sends_and_gets_every_kind_of_message(pair):

@@ -176,7 +176,7 @@ impl Response {
             }
             Step::PartAdded => ("response.content_part.added", self.part("")),
             Step::Piece => self.piece(),
-            Step::Sound => self.sound_delta(),
+            Step::Sound => self.sound_delta(conversation),
             Step::SoundDone => ("response.output_audio.done", self.place()),
             Step::PiecesDone => self.pieces_done(),
             Step::PartDone => ("response.content_part.done", self.part(&self.text())),
@@ -233,11 +233,17 @@ impl Response {
         }
     }
 
-    fn sound_delta(&mut self) -> (&'static str, Value) {
+    fn sound_delta(&mut self, conversation: &mut Conversation) -> (&'static str, Value) {
         let start = self.told.1;
         let end = start + DELTA * bytes_per_ms(&self.plan.format);
         self.told.1 = end.min(self.sound.len());
-        let delta = encode(&self.sound[start..self.told.1]);
+        let sound = &self.sound[start..self.told.1];
+        // From here on the client may truncate it.
+        if let Some(item) = conversation.item_mut(&self.item) {
+            item.audio.extend_from_slice(sound);
+            item.audio_ms = item.audio.len() / bytes_per_ms(&self.plan.format);
+        }
+        let delta = encode(sound);
         (
             "response.output_audio.delta",
             self.with("delta", json!(delta)),
@@ -248,8 +254,12 @@ impl Response {
         let ms = self.told_ms();
         if let Some(item) = conversation.item_mut(&self.item) {
             item.value = value.clone();
-            item.audio = self.sound[..self.told.1].to_vec();
-            item.audio_ms = ms;
+            if self.plan.is_media_elsewhere {
+                item.audio = self.sound[..self.told.1].to_vec();
+                item.audio_ms = ms;
+            } else if item.audio_ms < ms {
+                item.value["content"][0]["transcript"] = json!("");
+            }
         }
     }
 

@@ -131,7 +131,10 @@ impl Talk {
         }
         item.audio.truncate(end * rate);
         item.audio_ms = end;
-        item.value["content"][0]["transcript"] = json!("");
+        // An answer that is still being spoken has no content yet.
+        if let Some(part) = item.value["content"].get_mut(0) {
+            part["transcript"] = json!("");
+        }
         let body = json!({ "item_id": id, "content_index": 0, "audio_end_ms": end });
         self.say(out, "conversation.item.truncated", body);
         Ok(())

@@ -132,6 +132,38 @@ async fn a_tool_that_is_mentioned_is_called_and_its_output_is_told() {
 }
 
 #[tokio::test]
+async fn a_response_is_cancelled_and_truncated_in_one_breath() {
+    let fake = start().await;
+    let mut client = session(&fake, "speech=600000 chunk-delay=10").await;
+    client.say(&message("Hi")).await;
+    client.say(&json!({ "type": "response.create" })).await;
+    let events = client.events_to("response.output_audio.delta").await;
+    let item = events.last().expect("a delta")["item_id"].clone();
+    client.say(&json!({ "type": "response.cancel" })).await;
+    let truncate = json!({ "type": "conversation.item.truncate", "item_id": item, "content_index": 0, "audio_end_ms": 20 });
+    client.say(&truncate).await;
+    let (mut truncated, mut status) = (Value::Null, Value::Null);
+    while truncated.is_null() || status.is_null() {
+        let event = client.event().await;
+        match event["type"].as_str() {
+            Some("conversation.item.truncated") => truncated = event["audio_end_ms"].clone(),
+            Some("response.done") => status = event["response"]["status"].clone(),
+            Some("error") => panic!("{event}"),
+            _ => {}
+        }
+    }
+    assert_eq!((truncated, status), (json!(20), json!("cancelled")));
+    client
+        .say(&json!({ "type": "conversation.item.retrieve", "item_id": item }))
+        .await;
+    let events = client.events_to("conversation.item.retrieved").await;
+    let part = &first(&events, "conversation.item.retrieved")["item"]["content"][0];
+    let left = part["audio"].as_str().map(str::len);
+    // 20 ms of 24 kHz and 16 bits are 960 bytes, in base64.
+    assert_eq!((left, &part["transcript"]), (Some(1280), &json!("")));
+}
+
+#[tokio::test]
 async fn a_cancelled_response_keeps_what_was_told() {
     let fake = start().await;
     let mut client = session(&fake, "speech=600000 chunk-delay=10").await;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use redis::{Cmd, Pipeline};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline};
 use uuid::Uuid;
 
 use super::script::Scripts;
@@ -22,9 +23,11 @@ use server::RedisServer;
 
 /// The time is the last argument.
 const GIVEN_CLOCK: &str = "local now = tonumber(ARGV[4])\n";
-/// Times are multiples of this many microseconds: a bit more than a second, so that no key runs out
-/// by Redis' own clock while a batch runs, and odd, so that no digit is lost unseen.
-const UNIT: u64 = 1_000_003;
+/// Times are multiples of this many microseconds: more than a minute, so that no key runs out by
+/// Redis' own clock while a batch runs, and odd, so that no digit is lost unseen.
+const UNIT: u64 = 100_000_007;
+/// So that a busy machine decides nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A moment in 2026, in microseconds since the epoch.
 const START: u64 = 1_790_000_000_000_000;
 /// Schedules that go to Redis at once.
@@ -117,17 +120,22 @@ impl Schedule {
     }
 }
 
+async fn link(server: &RedisServer) -> MultiplexedConnection {
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let linking = client.get_multiplexed_async_connection_with_config(&settings);
+    linking.await.expect("a link")
+}
+
 #[test]
 fn a_hundred_thousand_schedules_are_decided_alike_in_memory_and_in_redis() {
     let server = RedisServer::start();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let scripts = Scripts::with(GIVEN_CLOCK);
     let link = runtime.block_on(async {
-        let client = redis::Client::open(server.url()).expect("a URL");
-        let mut link = client
-            .get_multiplexed_async_connection()
-            .await
-            .expect("a link");
+        let mut link = link(&server).await;
         let loaded = scripts.bucket.prepare_invoke().load_async(&mut link).await;
         loaded.expect("a script");
         link
@@ -165,12 +173,7 @@ fn places_in_redis_run_out_by_its_clock_and_are_never_more_than_there_are() {
     let server = RedisServer::start();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let scripts = Scripts::with(GIVEN_CLOCK);
-    let link = runtime
-        .block_on(async {
-            let client = redis::Client::open(server.url()).expect("a URL");
-            client.get_multiplexed_async_connection().await
-        })
-        .expect("a link");
+    let link = runtime.block_on(link(&server));
     let config = Config {
         cases: 500,
         failure_persistence: None,
@@ -218,8 +221,7 @@ fn keys_are_gone_when_what_they_say_is_over() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (is_made, debt): (bool, u64) = runtime
         .block_on(async {
-            let client = redis::Client::open(server.url()).expect("a URL");
-            let mut link = client.get_multiplexed_async_connection().await?;
+            let mut link = link(&server).await;
             let scripts = Scripts::new();
             let mut call = scripts.bucket.key("bucket");
             call.arg(90_000_000).arg(180_000_000).arg(0);

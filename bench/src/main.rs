@@ -1,0 +1,167 @@
+//! Compares the relay with other relays on the same work, side by side in one run. Started by
+//! `scripts/bench`.
+//!
+//! The load and the upstream are one thread on a core of their own, and cheaper than any relay;
+//! the relays share the other core and are measured in turns. What counts is processor time for
+//! each operation as a multiple of nginx's in the same turn: wall time depends on the machine.
+
+// A tool that prints, and has no runtime whose workers could be blocked.
+#![allow(clippy::print_stdout)]
+
+mod channel;
+mod clock;
+mod copy;
+mod engine;
+mod load;
+mod machine;
+mod peers;
+mod process;
+mod report;
+mod scenario;
+mod stats;
+mod upstream;
+mod wire;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use engine::Engine;
+use peers::{Certificates, Site};
+use report::Measured;
+use scenario::{SCENARIOS, Scenario};
+use upstream::Upstream;
+
+/// How the page begins that a whole run writes.
+const HEAD: &str = "# Benchmarks
+
+Written by `scripts/bench`, never by hand. The relay, nginx, haproxy and a copy of bytes do the same work in turns, each
+alone on the first core with one worker; the load and the upstream are one thread on the second. Median of five
+repetitions, ± half of their range. `× nginx` is the median of the ratios within each repetition, so that what the
+machine did to both at that time cancels out. Processor time is that of all of a relay's threads, in the kernel too, for
+each finished operation; memory is the proportional set size without what was there before. nginx keeps upstream
+connections alive, buffers no answers, logs nothing and checks nobody; haproxy likewise. The relay has everything on:
+token, sanitising, counters, a log in JSON. [performance.md](performance.md) says what the figures teach.
+";
+/// Repetitions of each peer.
+const TIMES: usize = 5;
+
+fn main() -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["copy", at, to] => copy::run(at.parse()?, to.parse()?, None),
+        ["copy", at, to, ca] => {
+            let tls = peers::client_config(Path::new(ca))?;
+            copy::run(at.parse()?, to.parse()?, Some(&tls))
+        }
+        ["run", rest @ ..] => run(&Wish::of(rest)?),
+        _ => bail!("usage: scripts/bench [<scenario> ...]"),
+    }
+}
+
+/// What the command line asks for.
+struct Wish {
+    relay: PathBuf,
+    folder: PathBuf,
+    core: usize,
+    /// Held while measuring, where a machine is shared with builds.
+    locks: Vec<PathBuf>,
+    /// Where the tables go besides.
+    write: Option<PathBuf>,
+    times: usize,
+    scenarios: Vec<&'static Scenario>,
+}
+
+impl Wish {
+    fn of(words: &[&str]) -> Result<Wish> {
+        let mut wish = Wish {
+            relay: PathBuf::new(),
+            folder: PathBuf::new(),
+            core: 0,
+            locks: Vec::new(),
+            write: None,
+            times: TIMES,
+            scenarios: Vec::new(),
+        };
+        for word in words {
+            match word.split_once('=') {
+                Some(("--relay", path)) => wish.relay = path.into(),
+                Some(("--folder", path)) => wish.folder = path.into(),
+                Some(("--core", core)) => wish.core = core.parse().context("--core")?,
+                Some(("--lock", path)) => wish.locks.push(path.into()),
+                Some(("--write", path)) => wish.write = Some(path.into()),
+                Some(("--times", times)) => wish.times = times.parse().context("--times")?,
+                _ => {
+                    let named = SCENARIOS.iter().find(|scenario| scenario.name == *word);
+                    let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
+                    let named = named.with_context(|| format!("{word} is none of {names}"))?;
+                    wish.scenarios.push(named);
+                }
+            }
+        }
+        if wish.scenarios.is_empty() {
+            wish.scenarios.extend(&SCENARIOS);
+        }
+        Ok(wish)
+    }
+}
+
+fn run(wish: &Wish) -> Result<()> {
+    let certificates = Certificates::new().context("certificates")?;
+    let upstream = Upstream::new(certificates.server.clone()).context("the upstream")?;
+    let addresses = [upstream.address(false)?, upstream.address(true)?];
+    let relay = wish.relay.canonicalize().context("the relay's binary")?;
+    let folder = wish.folder.canonicalize().context("the folder")?;
+    let site = Site::new(&folder, relay, wish.core, addresses, &certificates)?;
+    let mut engine = Engine::new(upstream)?;
+    let mut measured = Vec::new();
+    let mut text = String::new();
+    for scenario in &wish.scenarios {
+        for tls in [false, true] {
+            let locks = wish
+                .locks
+                .iter()
+                .map(|path| taken(path))
+                .collect::<Result<Vec<_>>>()?;
+            let samples = scenario.measure(&mut engine, &site, tls, wish.times)?;
+            drop(locks);
+            let one = Measured {
+                scenario,
+                tls,
+                samples,
+            };
+            let upstream = if tls { "TLS" } else { "plain" };
+            let part = format!(
+                "### {} · {upstream} upstream\n\n{}\n",
+                scenario.title,
+                one.table()
+            );
+            println!("{part}");
+            text.push_str(&part);
+            measured.push(one);
+        }
+    }
+    let (judged, broken) = report::judge(&measured);
+    println!("## What must hold\n\n{judged}");
+    if let Some(path) = &wish.write {
+        let facts = machine::facts();
+        let page =
+            format!("{HEAD}\n{facts}\n## What must hold\n\n{judged}\n## All figures\n\n{text}");
+        fs::write(path, format!("{}\n", page.trim_end()))
+            .with_context(|| path.display().to_string())?;
+    }
+    println!(
+        "{broken} of the rows above do not hold (relays on core {})",
+        site.core()
+    );
+    Ok(())
+}
+
+/// A lock, once nobody else holds it; dropping it gives it back.
+fn taken(path: &Path) -> Result<File> {
+    let lock = File::create(path).with_context(|| path.display().to_string())?;
+    lock.lock().with_context(|| path.display().to_string())?;
+    Ok(lock)
+}
