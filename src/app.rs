@@ -72,10 +72,7 @@ impl App {
             services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
-        let monitoring = config.server.metrics_address;
-        let monitoring = monitoring
-            .map(|address| Monitoring::bind(address, control.clone().monitoring()))
-            .transpose()?;
+        let monitoring = monitoring(config, &control)?;
         let relay = Relay::new(
             upstream,
             &config.realtime,
@@ -86,15 +83,15 @@ impl App {
             calls,
         );
         let proxies = config.server.trusted_proxies.clone();
-        let kept = Arc::clone(&gate);
-        let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
+        let edge = Edge::new(Arc::clone(&gate), relay, control.router(), proxies);
+        let edge = Arc::new(edge);
         let server = Server::bind(&config.server, edge, drain, pressure)?;
         Ok(App {
             server,
             monitoring,
             accounts,
             keys,
-            gate: kept,
+            gate,
             limiter,
         })
     }
@@ -144,6 +141,14 @@ impl App {
         beside.close();
         beside.wait().await;
     }
+}
+
+/// What answers monitoring besides, if anything.
+fn monitoring(config: &Config, control: &Control) -> Result<Option<Monitoring>> {
+    let address = config.server.metrics_address;
+    address
+        .map(|address| Monitoring::bind(address, control.clone().monitoring()))
+        .transpose()
 }
 
 /// Who has a credential of its own, and where that is kept.

@@ -37,7 +37,7 @@ use upstream::Upstream;
 const HEAD: &str = "# Benchmarks
 
 Written by `scripts/bench`, never by hand. The relay, nginx, haproxy and a copy of bytes do the same work in turns, each
-alone on the first core with one worker; the load and the upstream are one thread on the second. Median of five
+alone on the first core with one worker; the load and the upstream are one thread on the second. Medians of the
 repetitions, ± half of their range. `× nginx` is the median of the ratios within each repetition, so that what the
 machine did to both at that time cancels out. Processor time is that of all of a relay's threads, in the kernel too, for
 each finished operation; memory is the proportional set size without what was there before. nginx keeps upstream
@@ -146,7 +146,7 @@ fn run(wish: &Wish) -> Result<()> {
     let (judged, broken) = report::judge(&measured);
     println!("## What must hold\n\n{judged}");
     if let Some(path) = &wish.write {
-        let facts = machine::facts();
+        let facts = format!("{}- {} repetitions of each\n", machine::facts(), wish.times);
         let page =
             format!("{HEAD}\n{facts}\n## What must hold\n\n{judged}\n## All figures\n\n{text}");
         fs::write(path, format!("{}\n", page.trim_end()))

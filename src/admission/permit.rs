@@ -133,6 +133,8 @@ impl Permit {
     /// Notes how the exchange ended.
     pub fn end(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
+        // The client may have the last byte, and ask again, before this is dropped.
+        self.held.taken.release();
     }
 
     /// Notes for the operator what went wrong; the client does not hear of it.

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::Control;
@@ -83,6 +84,36 @@ impl Modify for Relayed {
         } });
         let offer = serde_json::from_value(offer).expect("an operation");
         description.paths.paths.insert("/offer".to_owned(), offer);
+    }
+}
+
+/// Says of all routes on which limits hold that they may answer 429.
+pub(super) fn describe_limits(description: &mut utoipa::openapi::OpenApi) {
+    let limited = |path: &str| path.starts_with("/api/v1/") && !path.starts_with("/api/v1/health");
+    for (_, item) in description
+        .paths
+        .paths
+        .iter_mut()
+        .filter(|(path, _)| limited(path))
+    {
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            let answers = &mut operation.responses.responses;
+            answers.entry("429".to_owned()).or_insert_with(|| {
+                let error = Ref::from_schema_name("ErrorView");
+                let content = ContentBuilder::new().schema(Some(error)).build();
+                let answer = ResponseBuilder::new()
+                    .description("A limit of the relay's (RATE_LIMITS)")
+                    .content("application/json", content);
+                answer.build().into()
+            });
+        }
     }
 }
 

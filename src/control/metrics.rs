@@ -8,16 +8,16 @@ use http::header;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Control;
 use super::answer::{ErrorView, No};
+use super::measure::{counter, durations, gauge, maybe, wide};
 use super::system::{Process, process};
 use super::visit::Operator;
 use crate::admission::LimiterState;
 use crate::error::Refusal;
-use crate::telemetry::{BOUNDS_S, Durations, Family, FamilyCounts, Outcome, Snapshot};
+use crate::telemetry::{Family, FamilyCounts, Outcome, Snapshot};
 
 /// OpenMetrics 1.0, section 4.2.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,49 +43,59 @@ struct Row {
     /// Without the endings that its type and unit add.
     name: &'static str,
     kind: MetricType,
-    unit: Option<Unit>,
+    /// `bytes`, `seconds`, or none.
+    unit: &'static str,
     labels: &'static str,
     help: &'static str,
     tell: fn(&Now, MetricEncoder<'_>) -> fmt::Result,
 }
 
+/// A number without unit and labels.
+const PLAIN: Row = Row {
+    name: "",
+    kind: MetricType::Gauge,
+    unit: "",
+    labels: "",
+    help: "",
+    tell: |_, _| Ok(()),
+};
+
 const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_build",
         kind: MetricType::Info,
-        unit: None,
         labels: "version",
         help: "The version that runs",
         tell: |_, mut encoder| encoder.encode_info(&[("version", env!("CARGO_PKG_VERSION"))]),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_started",
         kind: MetricType::Counter,
-        unit: None,
         labels: "route",
         help: "Exchanges that were admitted: requests and sessions",
         tell: |now, encoder| each_family(now, encoder, |one, metric| counter(metric, one.started)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges",
         kind: MetricType::Counter,
-        unit: None,
         labels: "route, outcome",
         help: "Admitted exchanges that ended, by how they ended",
         tell: tell_endings,
+        ..PLAIN
     },
     Row {
         name: "openai_relay_exchanges_running",
-        kind: MetricType::Gauge,
-        unit: None,
         labels: "route",
         help: "Admitted exchanges that run",
         tell: |now, encoder| each_family(now, encoder, |one, metric| gauge(metric, one.running())),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_relayed",
         kind: MetricType::Counter,
-        unit: Some(Unit::Bytes),
+        unit: "bytes",
         labels: "route, direction",
         help: "Bytes of bodies and of messages, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -101,7 +111,7 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_first_byte",
         kind: MetricType::Histogram,
-        unit: Some(Unit::Seconds),
+        unit: "seconds",
         labels: "route",
         help: "From a request's head to the head of its answer, of exchanges that ended",
         tell: |now, encoder| {
@@ -113,39 +123,33 @@ const ROWS: &[Row] = &[
     Row {
         name: "openai_relay_refusals",
         kind: MetricType::Counter,
-        unit: None,
         labels: "reason",
         help: "Answers that the relay gave itself, by error code: to requests that it turned away, and in the upstream's place",
         tell: |now, encoder| each_reason("reason", now.counted.refusals(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Sessions that run",
         tell: |now, encoder| gauge(encoder, wide(now.sessions)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_max",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Sessions that may run (MAX_CONNECTIONS)",
         tell: |now, encoder| gauge(encoder, wide(now.sessions_max)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_sessions_opened",
         kind: MetricType::Counter,
-        unit: None,
-        labels: "",
         help: "Sessions since start",
         tell: |now, encoder| counter(encoder, now.sessions_total),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_messages",
         kind: MetricType::Counter,
-        unit: None,
         labels: "direction",
         help: "Messages that went over sessions, up to the upstream and down to the client",
         tell: |now, mut encoder| {
@@ -155,59 +159,53 @@ const ROWS: &[Row] = &[
             }
             Ok(())
         },
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect",
         kind: MetricType::Histogram,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "How long new connections to the upstream took: name, TCP, proxy and TLS",
         tell: |now, encoder| durations(encoder, &now.counted.dials),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_connect_failures",
         kind: MetricType::Counter,
-        unit: None,
         labels: "fault",
         help: "Connections to the upstream that could not be made",
         tell: |now, encoder| each_reason("fault", now.counted.failed_dials(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_upstream_faults",
         kind: MetricType::Counter,
-        unit: None,
         labels: "fault",
         help: "Exchanges that the upstream broke, before or in the middle of its answer",
         tell: |now, encoder| each_reason("fault", now.counted.faults(), encoder),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_draining",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "1 from the signal to stop on",
         tell: |now, encoder| gauge(encoder, u64::from(now.is_draining)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_memory_pressure",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "How close to MEMORY_BUDGET: 0 calm, 1 connections are not kept, 2 new work is refused, 3 no connection is accepted",
         tell: |now, encoder| gauge(encoder, u64::from(now.pressure)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_database_up",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
-        help: "1 while the database of accounts answers; absent without accounts",
+        help: "1 while the database of accounts and relay keys answers; absent without one",
         tell: |now, encoder| maybe(encoder, now.database.map(u64::from)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_limits_refusals",
         kind: MetricType::Counter,
-        unit: None,
         labels: "limit",
         help: "Requests that a limit refused, by the limit as it is written",
         tell: |now, mut encoder| {
@@ -216,20 +214,16 @@ const ROWS: &[Row] = &[
             }
             Ok(())
         },
+        ..PLAIN
     },
     Row {
         name: "openai_relay_limits_buckets",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Users and addresses that owe a limit something",
         tell: |now, encoder| gauge(encoder, wide(now.limits.buckets)),
+        ..PLAIN
     },
     Row {
         name: "openai_relay_limits_redis_up",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "1 while limits are shared in Redis; absent without Redis",
         tell: |now, encoder| {
             maybe(
@@ -240,74 +234,67 @@ const ROWS: &[Row] = &[
                     .map(|all| u64::from(all.is_reached)),
             )
         },
+        ..PLAIN
     },
     Row {
         name: "openai_relay_limits_alone",
         kind: MetricType::Counter,
-        unit: None,
-        labels: "",
         help: "Decisions on limits that were taken without Redis; absent without Redis",
         tell: |now, encoder| match &now.limits.shared {
             Some(shared) => counter(encoder, shared.alone),
             None => Ok(()),
         },
+        ..PLAIN
     },
     Row {
         name: "openai_relay_limits_redis_faults",
         kind: MetricType::Counter,
-        unit: None,
-        labels: "",
         help: "Requests to Redis that failed; absent without Redis",
         tell: |now, encoder| match &now.limits.shared {
             Some(shared) => counter(encoder, shared.faults),
             None => Ok(()),
         },
+        ..PLAIN
     },
     Row {
         name: "process_cpu",
         kind: MetricType::Counter,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "Processor time of the process",
         tell: |now, mut encoder| match now.process.cpu_s {
             Some(seconds) => encoder.encode_counter::<[(&str, &str); 0], _, u64>(&seconds, None),
             None => Ok(()),
         },
+        ..PLAIN
     },
     Row {
         name: "process_resident_memory",
-        kind: MetricType::Gauge,
-        unit: Some(Unit::Bytes),
-        labels: "",
+        unit: "bytes",
         help: "Resident memory of the process",
         tell: |now, encoder| maybe(encoder, now.process.resident_bytes),
+        ..PLAIN
     },
     Row {
         name: "process_open_fds",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "Open descriptors of the process",
         tell: |now, encoder| maybe(encoder, now.process.open_files),
+        ..PLAIN
     },
     Row {
         name: "process_max_fds",
-        kind: MetricType::Gauge,
-        unit: None,
-        labels: "",
         help: "The most descriptors that the process may open",
         tell: |now, encoder| maybe(encoder, now.process.max_files),
+        ..PLAIN
     },
     Row {
         name: "process_start_time",
-        kind: MetricType::Gauge,
-        unit: Some(Unit::Seconds),
-        labels: "",
+        unit: "seconds",
         help: "When the process started, since the epoch",
         tell: |now, encoder| {
             let start_ms = u64::try_from(now.counted.start_time_ms).unwrap_or_default();
             gauge(encoder, start_ms / 1000)
         },
+        ..PLAIN
     },
 ];
 
@@ -331,7 +318,7 @@ pub fn metrics_markdown() -> String {
     let mut page =
         String::from("| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n");
     for row in ROWS {
-        let unit = row.unit.as_ref().map(|unit| format!("_{}", unit.as_str()));
+        let unit = row.unit().map(|unit| format!("_{}", unit.as_str()));
         let ending = match row.kind {
             MetricType::Counter => "_total",
             MetricType::Info => "_info",
@@ -355,6 +342,16 @@ pub fn metrics_markdown() -> String {
     page
 }
 
+impl Row {
+    fn unit(&self) -> Option<Unit> {
+        match self.unit {
+            "bytes" => Some(Unit::Bytes),
+            "seconds" => Some(Unit::Seconds),
+            _ => None,
+        }
+    }
+}
+
 impl Now {
     fn of(control: &Control) -> Now {
         Now {
@@ -374,8 +371,8 @@ impl Now {
 impl Collector for Now {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for row in ROWS {
-            let metric =
-                encoder.encode_descriptor(row.name, row.help, row.unit.as_ref(), row.kind)?;
+            let unit = row.unit();
+            let metric = encoder.encode_descriptor(row.name, row.help, unit.as_ref(), row.kind)?;
             (row.tell)(self, metric)?;
         }
         Ok(())
@@ -416,30 +413,4 @@ fn each_reason(
         counter(encoder.encode_family(&[(label, kind.code())])?, number)?;
     }
     Ok(())
-}
-
-fn counter(mut metric: MetricEncoder<'_>, number: u64) -> fmt::Result {
-    metric.encode_counter::<[(&str, &str); 0], _, u64>(&number, None)
-}
-
-fn gauge(mut metric: MetricEncoder<'_>, number: u64) -> fmt::Result {
-    metric.encode_gauge(&number)
-}
-
-fn maybe(metric: MetricEncoder<'_>, number: Option<u64>) -> fmt::Result {
-    number.map_or(Ok(()), |number| gauge(metric, number))
-}
-
-fn durations(mut metric: MetricEncoder<'_>, all: &Durations) -> fmt::Result {
-    let bounds = BOUNDS_S.into_iter().chain([f64::INFINITY]);
-    let buckets: Vec<(f64, u64)> = bounds.zip(all.counts).collect();
-    let none = None::<&std::collections::HashMap<usize, Exemplar<[(&str, &str); 0], f64>>>;
-    // Microseconds since start stay exact in a double for 285 years.
-    #[allow(clippy::cast_precision_loss)]
-    let sum_s = all.sum_us as f64 / 1e6;
-    metric.encode_histogram(sum_s, all.count(), &buckets, none)
-}
-
-fn wide(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ mod docs;
 mod health;
 mod input;
 mod keys;
+mod measure;
 mod metrics;
 mod operations;
 mod system;
@@ -72,6 +73,7 @@ impl Control {
     pub fn router(mut self) -> Router {
         let (router, mut description) = described().split_for_parts();
         description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+        docs::describe_limits(&mut description);
         let description = serde_json::to_vec(&description);
         self.description = description.expect("a description is JSON").into();
         router

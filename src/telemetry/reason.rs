@@ -3,7 +3,7 @@
 use crate::error::Kind;
 
 /// Every kind of refusal.
-pub(super) const REASONS: [Kind; 39] = [
+pub(super) const REASONS: [Kind; 40] = [
     Kind::Malformed,
     Kind::Unclear,
     Kind::MethodNotAllowed,
@@ -25,6 +25,7 @@ pub(super) const REASONS: [Kind; 39] = [
     Kind::AlreadyTaken,
     Kind::Conflict,
     Kind::TooManyAttempts,
+    Kind::RateLimited,
     Kind::DatabaseUnavailable,
     Kind::OriginNotAllowed,
     Kind::BodyTooLarge,

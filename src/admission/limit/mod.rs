@@ -256,6 +256,11 @@ impl Limiter {
 }
 
 impl Taken {
+    /// Gives back the places, of what runs no more.
+    pub(super) fn release(&mut self) {
+        self.leases.clear();
+    }
+
     /// What is left of the tightest limit on requests, if any was charged.
     pub fn allowance(&self) -> Option<Allowance> {
         self.allowance

@@ -1,7 +1,7 @@
 //! A Redis server of a test's own: started in a folder that goes away with it, killed, stopped, and
 //! started again. Stands alone, so that the unit tests use it too.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -95,7 +95,7 @@ impl RedisServer {
 
     /// Says a command and returns the answer as it comes over the wire.
     pub fn say(&self, command: &str) -> String {
-        say(self.port, command).unwrap_or_else(|| panic!("no answer to {command}"))
+        say(self.port, command).unwrap_or_else(|error| panic!("no answer to {command}: {error}"))
     }
 
     fn signal(&self, name: &str) {
@@ -113,7 +113,7 @@ impl RedisServer {
             if self.child.try_wait().expect("a process").is_some() {
                 return false;
             }
-            if say(self.port, "PING").is_some_and(|answer| answer.starts_with(['+', '-'])) {
+            if say(self.port, "PING").is_ok_and(|answer| answer.starts_with(['+', '-'])) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -154,17 +154,20 @@ fn launch(folder: &Path, is_sentinel: bool) -> Child {
     child.expect("redis-server, of the Debian package of that name")
 }
 
-fn say(port: u16, command: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(SOON)).ok()?;
-    stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+fn say(port: u16, command: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut answer = Vec::new();
     let mut piece = [0; 65_536];
     while !is_whole(&answer) {
-        let read = stream.read(&mut piece).ok().filter(|read| *read > 0)?;
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         answer.extend_from_slice(&piece[..read]);
     }
-    Some(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Whether an answer has come to its end; of lists only flat ones of texts.

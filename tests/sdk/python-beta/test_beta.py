@@ -14,7 +14,7 @@ from openai.types.beta.realtime import RealtimeServerEvent, SessionCreateRespons
 from pydantic import ValidationError
 from websockets.exceptions import ConnectionClosedError
 
-from conftest import RELAY_TOKEN, SERVER_KEY, eventually
+from pair import RELAY_TOKEN, SERVER_KEY, eventually
 
 # Retired, as its users still name it, and what takes its place.
 MODEL = "gpt-4o-realtime-preview"
