@@ -150,9 +150,10 @@ pub(super) fn ask_password() -> Result<String> {
 }
 
 fn ask_unseen(prompt: &str) -> Result<String> {
+    // Before the prompt: what is typed as soon as it shows is not to be seen either.
+    let unseen = Unseen::begin()?;
     let _ = write!(std::io::stderr(), "{prompt}");
     let _ = std::io::stderr().flush();
-    let unseen = Unseen::begin()?;
     let interrupt = unseen.before.special_codes[SpecialCodeIndex::VINTR];
     read_typed(std::io::stdin().lock(), interrupt)
 }

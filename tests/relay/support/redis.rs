@@ -155,7 +155,13 @@ fn launch(folder: &Path, is_sentinel: bool) -> Child {
 }
 
 fn say(port: u16, command: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = loop {
+        // A child that ends interrupts it.
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            connected => break connected?,
+        }
+    };
     stream.set_read_timeout(Some(SOON))?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut answer = Vec::new();
