@@ -18,8 +18,9 @@ use openai_relay::admission::{
     Ask, Calls, Claim, Drain, Gate, Limiter, Pressure, Right, Sealing, Sessions, Terms,
 };
 use openai_relay::config::{
-    Access, DatabaseUrl, Environment, Family, Limiting, Origins, SecretString, Tokens,
+    Access, DatabaseUrl, Environment, Limiting, Origins, SecretString, Tokens,
 };
+use openai_relay::family::Family;
 use openai_relay::store::{Shelf, Store};
 use openai_relay::telemetry::Counters;
 use sqlx::{AnyConnection, Connection};

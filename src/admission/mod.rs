@@ -39,10 +39,11 @@ pub use visitor::{Caller, Visitor};
 use accounts::Accounts;
 use keys::RelayKeys;
 
-use crate::config::{Access, CallerKind, Environment, Family};
+use crate::config::{Access, CallerKind, Environment};
 use crate::error::{Kind, Refusal};
+use crate::family::Family;
 use crate::store::now_ms;
-use crate::telemetry::Counters;
+use crate::telemetry::{Counters, Lane};
 use permit::Held;
 use sessions::SessionSlot;
 
@@ -129,6 +130,15 @@ impl Ask<'_> {
         Ask {
             is_upgrade: true,
             ..self
+        }
+    }
+
+    /// By what it is counted.
+    fn lane(&self) -> Lane {
+        match (self.is_upgrade, self.right) {
+            (true, _) => Lane::Socket,
+            (false, Right::Offer) => Lane::Offer,
+            (false, _) => Lane::Http(self.family.unwrap_or(Family::Other)),
         }
     }
 }
@@ -229,7 +239,8 @@ impl Gate {
         match self.check(ask).await {
             Ok((principal, held)) => {
                 let counters = Arc::clone(&self.counters);
-                let permit = Permit::new(principal, request, counters, &self.drain, held);
+                let permit =
+                    Permit::new(principal, request, ask.lane(), counters, &self.drain, held);
                 Ok(permit)
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
@@ -278,7 +289,7 @@ impl Gate {
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { slot, taken })),
+            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)

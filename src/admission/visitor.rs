@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Ask, Claim, Right};
-use crate::config::Family;
+use crate::family::Family;
 
 /// What the wire claims about who asks.
 #[derive(Clone, Copy, Debug)]

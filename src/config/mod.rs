@@ -36,7 +36,7 @@ pub use tracing::Level;
 pub use address::{BaseUrl, ProxyUrl, origin};
 pub use database::DatabaseUrl;
 pub use document::{aligned, configuration_markdown, effective_text, env_example};
-pub use limit::{Bound, CallerKind, Callers, Family, Limit, Per, What};
+pub use limit::{Bound, CallerKind, Callers, Limit, Per, What};
 pub use limiting::Limiting;
 pub use redis::{Layout, RedisUrl};
 pub use source::Sources;

@@ -25,8 +25,9 @@ pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
-use crate::config::{Family, TrustedProxies};
+use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
+use crate::family::Family;
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
@@ -111,10 +112,11 @@ impl Edge {
             direct_loopback: address.direct_loopback,
         };
         let calls = route::calls(target);
+        let family = Family::of_path(&facts.path);
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
-                let ask = caller.ask_for(Right::User, route::chat_family(chat));
+                let ask = caller.ask_for(Right::User, family);
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(response.map(Body::answered))
@@ -124,7 +126,6 @@ impl Edge {
                 Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
-                let family = route::family(&facts.path);
                 let ask = caller.ask_about(right, family, &calls);
                 let permit = self.gate.admit(&ask, facts).await?;
                 self.http(permit, right, target, request).await
@@ -142,7 +143,6 @@ impl Edge {
                     has_body,
                 );
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let family = route::family(&facts.path);
                 let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
@@ -184,7 +184,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let ask = caller.ask_for(Right::Offer, Family::Realtime);
+        let ask = caller.ask_for(Right::Offer, Family::of_path(&facts.path));
         let permit = self.gate.admit(&ask, facts).await?;
         let response = self.relay.offer(permit, draft).await?;
         Ok(response.map(Body::whole))

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admission::Ask;
-use crate::config::{self, Family, Limit};
+use crate::config::{self, Limit};
 use crate::error::{Kind, Problem, Refusal};
+use crate::family::Family;
 
 /// The most entries of one list.
 const MOST: usize = 64;

@@ -25,8 +25,9 @@ use self::redis::Budget;
 pub use self::redis::SharedState;
 use super::Right;
 use super::network::network;
-use crate::config::{Bound, CallerKind, Family, Limit, Limiting, Per, What};
+use crate::config::{Bound, CallerKind, Limit, Limiting, Per, What};
 use crate::error::{Kind, Refusal};
+use crate::family::Family;
 use crate::fields::Allowance;
 
 /// What a client is told to wait, in seconds, when as much of its own runs as may.
