@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::{Account, Standing};
-use super::keys::rules::{Rules, forbidden};
+use super::keys::rules::{OnLeave, Rules, forbidden};
 use super::keys::{self, RelayKey};
 use super::limit::OwnLimits;
 use super::revocation::Revocation;
@@ -168,6 +168,14 @@ impl Principal {
             _ => (None, None),
         };
         key.map(|key| &key.rules).into_iter().chain(own)
+    }
+
+    /// Whether what it asks for is finished upstream if its client leaves: some rule says so, and none
+    /// says otherwise.
+    pub fn finishes(&self) -> bool {
+        let mut said = self.rules().filter_map(|rules| rules.on_leave());
+        let is_finish = |leaving| leaving == OnLeave::Finish;
+        said.next().is_some_and(is_finish) && said.all(is_finish)
     }
 
     /// The model that its credential was made for.

@@ -77,18 +77,22 @@ impl Sealing {
         }
     }
 
-    /// Whether OpenAI's ephemeral credentials that this caller makes stay within the relay. Those of
-    /// a key with rules always do: they would not know them.
-    pub fn keeps_secrets_of(&self, principal: &Principal) -> bool {
-        let has_rules = principal
-            .rules()
-            .any(|rules| **rules != super::keys::rules::Rules::default());
-        match (principal, self.client_secrets) {
-            (Principal::RelayToken, wish) => wish == Some(ClientSecrets::Sealed),
-            (Principal::Account(_) | Principal::Key(_), wish) => {
-                has_rules || wish != Some(ClientSecrets::Passthrough)
+    /// Whether OpenAI's ephemeral credentials that this caller makes stay within the relay. A refusal
+    /// where they would leave it, and know nothing of the caller's rules.
+    pub fn keeps_secrets_of(&self, principal: &Principal) -> Result<bool, Refusal> {
+        let keeps = match principal {
+            Principal::RelayToken => self.client_secrets == Some(ClientSecrets::Sealed),
+            Principal::Account(_) | Principal::Key(_) => {
+                self.client_secrets != Some(ClientSecrets::Passthrough)
             }
             _ => false,
+        };
+        let unkept = principal.rules().find_map(|rules| rules.kept_here_alone());
+        match unkept.filter(|_| !keeps) {
+            None => Ok(keeps),
+            Some(rule) => Err(forbidden(format!(
+                "This credential's rule `{rule}` would not hold for OpenAI's own credentials, which this relay hands out (CLIENT_SECRETS=passthrough). Make a token that keeps it: POST /api/v1/tokens."
+            ))),
         }
     }
 

@@ -82,6 +82,9 @@ struct Create {
     /// What a client may not set on a socket: model, instructions, tools, voice
     #[arg(long = "pin", value_delimiter = ',')]
     pinned: Vec<String>,
+    /// What becomes of a request whose client leaves: cancel, or finish
+    #[arg(long)]
+    on_leave: Option<String>,
     /// Let OpenAI-Organization and OpenAI-Project go up
     #[arg(long)]
     organization: bool,
@@ -149,6 +152,7 @@ async fn create(
             limits: new.limits,
             pinned: new.pinned,
             organization: new.organization,
+            on_leave: new.on_leave,
         },
     };
     let (key, known) = registry

@@ -43,7 +43,7 @@ pub(super) const TOKENS: &[Row] = &[
         accepts: "passthrough or sealed",
         help: "What callers get from `POST /v1/realtime/client_secrets`: `passthrough` OpenAI's own ephemeral credential, `sealed` a \
                token of the relay's with that inside. Unset, holders of `RELAY_TOKEN` get OpenAI's, accounts and relay keys the relay's. \
-               Relay keys with rules always get the relay's.",
+               No relay key gets OpenAI's that has a rule which OpenAI knows nothing of.",
         section: Section::Access,
         set: |draft, text| {
             put(

@@ -37,7 +37,7 @@ use route::Route;
 /// Answers requests, whichever connection they come from.
 pub struct Edge {
     gate: Arc<Gate>,
-    relay: Relay,
+    relay: Arc<Relay>,
     control: Router,
     trusted_proxies: TrustedProxies,
 }
@@ -52,7 +52,7 @@ impl Edge {
     ) -> Edge {
         Edge {
             gate,
-            relay,
+            relay: Arc::new(relay),
             control,
             trusted_proxies,
         }
@@ -160,9 +160,29 @@ impl Edge {
     ) -> Result<Response<Body>, Refusal> {
         let response = match right {
             Right::ClientSecret => Box::pin(self.relay.secret(permit, target, request)).await?,
+            _ if permit.principal().finishes() => {
+                return Box::pin(self.finished(permit, target, request)).await;
+            }
             _ => self.relay.http(permit, target, request).await?,
         };
         Ok(response.map(Body::answered))
+    }
+
+    /// The same for a caller whose requests go on without it. What it did not send of one by then
+    /// will not come, and ends it.
+    async fn finished(
+        &self,
+        permit: Permit,
+        target: &Target,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (relay, gate) = (Arc::clone(&self.relay), Arc::clone(&self.gate));
+        let target = target.clone();
+        let work = async move {
+            let answer = relay.http(permit, &target, request).await?;
+            Ok(answer.map(|body| Body::kept(body, &gate)))
+        };
+        Finish::new(work, &self.gate).await
     }
 
     /// Whoever may not do it hears nothing about what was wrong with the offer.

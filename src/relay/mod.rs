@@ -19,7 +19,7 @@ mod sdp;
 mod secret;
 mod socket;
 
-pub use body::{Answered, RelayedBody};
+pub use body::{Answered, Cut, RelayedBody};
 pub use chat::Chat;
 pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};

@@ -71,6 +71,8 @@ impl Relay {
         mut headers: HeaderMap,
         body: ClientBody,
     ) -> Result<Response<Answered>, Refusal> {
+        let keeps = self.sealing.keeps_secrets_of(exchange.principal());
+        let keeps = keeps.map_err(|refusal| exchange.refused(refusal))?;
         let terms = TokenTerms::of_page(&headers);
         let body = read_whole(body, MAX_SECRET, TOO_LARGE).await;
         let body = body.map_err(|refusal| exchange.refused(refusal))?;
@@ -98,7 +100,7 @@ impl Relay {
             return Ok(relayed(exchange, reply));
         }
         let (mut head, mut answer) = read_answer(&mut exchange, reply).await?;
-        if self.sealing.keeps_secrets_of(exchange.principal()) {
+        if keeps {
             answer = self.seal(&mut exchange, &answer, &terms)?;
         }
         let answer = translator

@@ -18,6 +18,8 @@ use crate::wire::{ClientBody, Target, read_whole};
 
 pub(super) const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
 const TRANSLATION_SECRETS: &[u8] = b"/v1/realtime/translations/client_secrets";
+const CHATKIT: &[u8] = b"/v1/chatkit/sessions";
+const NO_CHATKIT: &str = "ChatKit takes OpenAI's own credentials to OpenAI itself, and this relay keeps those. Ask with RELAY_TOKEN, or let the operator set CLIENT_SECRETS=passthrough.";
 /// The largest body that asks for a key, and the largest that holds one, in bytes.
 pub(super) const MAX_SECRET: usize = 256 * 1024;
 pub(super) const TOO_LARGE: &str = "A session is at most 256 KiB of JSON here.";
@@ -34,10 +36,12 @@ impl Relay {
         target: &Target,
         request: Request<ClientBody>,
     ) -> Result<Response<Answered>, Refusal> {
-        if !self.sealing.keeps_secrets_of(permit.principal()) {
+        let keeps = self.sealing.keeps_secrets_of(permit.principal());
+        if let Ok(false) = keeps {
             return self.http(permit, target, request).await;
         }
         let mut exchange = Exchange::new(permit);
+        keeps.map_err(|refusal| exchange.refused(refusal))?;
         if let Some(retired) = self.retired(target, &request) {
             return Box::pin(self.revive(exchange, retired, target, request)).await;
         }
@@ -46,9 +50,12 @@ impl Relay {
             return Err(exchange.refused(refusal));
         }
         if !matches!(target.path(), SECRETS | TRANSLATION_SECRETS) {
-            let refusal = forbidden(
-                "Tokens are made by POST /v1/realtime/client_secrets here: OpenAI's own credentials stay within this relay.",
-            );
+            let refusal = forbidden(match target.path() {
+                CHATKIT => NO_CHATKIT,
+                _ => {
+                    "Tokens are made by POST /v1/realtime/client_secrets here: OpenAI's own credentials stay within this relay."
+                }
+            });
             return Err(exchange.refused(refusal));
         }
         let (head, body) = request.into_parts();
@@ -146,7 +153,7 @@ fn read_request(body: &Bytes, headers: &HeaderMap) -> Result<(Bytes, TokenTerms)
         _ => {
             return Err(Refusal::new(
                 Kind::Unclear,
-                "`relay_rules` must be an object with families, models, origins, addresses, limits, pinned or organization.",
+                "`relay_rules` must be an object with families, models, origins, addresses, limits, pinned, organization or on_leave.",
             )
             .about(RULES));
         }

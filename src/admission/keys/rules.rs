@@ -44,6 +44,9 @@ pub struct RulesText {
     /// Whether `OpenAI-Organization` and `OpenAI-Project` go up.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub organization: bool,
+    /// What becomes of a request whose client leaves: cancel, which is what happens anyway, or finish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_leave: Option<String>,
 }
 
 /// What a client may not set on a socket.
@@ -66,6 +69,17 @@ const PINS: [(&str, Pin); 4] = [
     ("voice", Pin::Voice),
 ];
 
+/// What becomes of a request whose client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLeave {
+    /// It ends upstream too.
+    Cancel,
+    /// Its answer is read to the end.
+    Finish,
+}
+
+const LEAVINGS: [(&str, OnLeave); 2] = [("cancel", OnLeave::Cancel), ("finish", OnLeave::Finish)];
+
 /// Rules that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -76,6 +90,7 @@ pub struct Rules {
     limits: Vec<Limit>,
     pinned: Vec<Pin>,
     names_organization: bool,
+    on_leave: Option<OnLeave>,
 }
 
 impl RulesText {
@@ -110,6 +125,13 @@ impl RulesText {
                     .ok_or_else(|| "Use model, instructions, tools or voice.".to_owned())
             }),
             names_organization: self.organization,
+            on_leave: self.on_leave.as_deref().and_then(|name| {
+                let leaving = LEAVINGS.iter().find(|(known, _)| *known == name);
+                if leaving.is_none() {
+                    problems.push(Problem::of("rules.on_leave", "Use cancel or finish."));
+                }
+                leaving.map(|(_, leaving)| *leaving)
+            }),
         };
         match problems.is_empty() {
             true => Ok(rules),
@@ -208,6 +230,19 @@ impl Rules {
         .about("model"))
     }
 
+    /// A rule that only the relay can hold somebody to: OpenAI's own credentials know none of them.
+    pub(in crate::admission) fn kept_here_alone(&self) -> Option<&'static str> {
+        let held = [
+            ("models", self.models.is_empty()),
+            ("origins", self.origins.is_empty()),
+            ("addresses", self.addresses.is_empty()),
+            ("limits", self.limits.is_empty()),
+            ("pinned", self.pinned.is_empty()),
+        ];
+        let rule = held.iter().find(|(_, is_empty)| !is_empty);
+        rule.map(|(name, _)| *name)
+    }
+
     /// What a client may not set on a socket.
     pub fn pinned(&self) -> &[Pin] {
         &self.pinned
@@ -216,6 +251,11 @@ impl Rules {
     /// Limits of its own.
     pub(in crate::admission) fn limits(&self) -> &[Limit] {
         &self.limits
+    }
+
+    /// What becomes of a request whose client leaves, where the rules say so.
+    pub(in crate::admission) fn on_leave(&self) -> Option<OnLeave> {
+        self.on_leave
     }
 
     /// Whether organization and project go up.

@@ -2,6 +2,7 @@
 
 mod calls;
 mod evasions;
+mod leaving;
 mod lives;
 mod rules;
 mod shown;

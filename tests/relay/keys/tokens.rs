@@ -95,11 +95,70 @@ async fn whoever_mints_may_be_told_otherwise() {
 
     let people = People::start_with(Home::Sqlite, &[("CLIENT_SECRETS", "passthrough")]).await;
     let (key, _) = make(&people.database, &[]).await;
-    let (narrow, _) = make(&people.database, &["--families", "realtime"]).await;
     let answer = ask(&people, "POST", SECRETS, &key, Some(&session(VOICE))).await;
     assert!(!value(&answer).starts_with("ek_relay_"));
-    let answer = ask(&people, "POST", SECRETS, &narrow, Some(&session(VOICE))).await;
-    assert!(value(&answer).starts_with("ek_relay_"), "rules hold on");
+}
+
+#[tokio::test]
+async fn openais_own_credentials_are_not_handed_to_whom_they_would_free_of_a_rule() {
+    let variables = [
+        ("RELAY_TOKEN", RELAY_TOKEN),
+        ("CLIENT_SECRETS", "passthrough"),
+    ];
+    let people = People::start_with(Home::Sqlite, &variables).await;
+    let mints = [
+        (SECRETS, session(VOICE)),
+        (
+            "/v1/realtime/translations/client_secrets",
+            json!({ "session": { "model": VOICE } }),
+        ),
+        ("/v1/realtime/sessions", json!({ "model": VOICE })),
+        ("/v1/realtime/transcription_sessions", json!({})),
+        ("/v1/chatkit/sessions", json!({})),
+    ];
+    for (rule, words) in [
+        ("models", ["--models", VOICE]),
+        ("origins", ["--origins", "https://app.example.com"]),
+        ("addresses", ["--addresses", "127.0.0.1"]),
+        ("limits", ["--limit", "concurrent realtime=2"]),
+        ("pinned", ["--pin", "instructions"]),
+    ] {
+        let (key, _) = make(&people.database, &words).await;
+        let lines = [bearer(&key), "Origin: https://app.example.com".to_owned()];
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        for (path, body) in &mints {
+            let answer = call(&people.relay, "POST", path, &lines, Some(body)).await;
+            assert_forbidden(&answer, rule);
+            assert!(
+                answer.text().contains("/api/v1/tokens"),
+                "{path}: {}",
+                answer.text()
+            );
+        }
+        assert!(people.upstream.take_received().is_empty(), "{rule}");
+        // What it is told to do instead works, and keeps the rule.
+        let answer = call(
+            &people.relay,
+            "POST",
+            "/api/v1/tokens",
+            &lines,
+            Some(&json!({})),
+        )
+        .await;
+        let target = format!("/v1/realtime?model={VOICE}");
+        let page = ["Origin: https://app.example.com"];
+        let opened = open(&people.relay, &target, &value(&answer), &page).await;
+        assert!(opened.is_ok(), "{rule}");
+        people.upstream.take_received();
+    }
+    // What a credential of OpenAI's opens anyway is no rule that it would free of.
+    for words in [["--families", "realtime,other"], ["--expires", "90d"]] {
+        let (key, _) = make(&people.database, &words).await;
+        for (path, body) in &mints[..1] {
+            let answer = ask(&people, "POST", path, &key, Some(body)).await;
+            assert!(!value(&answer).starts_with("ek_relay_"), "{words:?}");
+        }
+    }
 }
 
 /// P28.
