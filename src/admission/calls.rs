@@ -1,10 +1,11 @@
-//! Calls: whose each WebRTC call is, so that nobody hangs up, hears or steers another one's. Kept in
+//! Calls: whose each call and Live session is, so that nobody hangs up, hears or steers another one's. Kept in
 //! memory for as long as a call can last, and in Redis where relays share one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::drain::Drain;
 use super::limit::Limiter;
 use super::principal::Principal;
 use crate::error::{Kind, Refusal};
@@ -45,11 +46,22 @@ impl Calls {
 
     /// Notes that this caller made a call. Who has no name of its own here has none to own it by.
     pub async fn note(&self, principal: &Principal, id: &str) {
-        let Some(owner) = principal.name().filter(|_| id.len() <= LONGEST) else {
-            return;
-        };
-        self.lock().put(id, owner);
-        self.limiter.note(&key(id), owner, LIFE).await;
+        if let Some(owner) = principal.name() {
+            self.keep(id, owner);
+            self.share(id, owner).await;
+        }
+    }
+
+    fn keep(&self, id: &str, owner: &str) {
+        if id.len() <= LONGEST {
+            self.lock().put(id, owner);
+        }
+    }
+
+    async fn share(&self, id: &str, owner: &str) {
+        if id.len() <= LONGEST {
+            self.limiter.note(&key(id), owner, LIFE).await;
+        }
     }
 
     /// Whether a caller may have to do with a call. What nobody noted is left to the upstream for
@@ -87,6 +99,35 @@ impl Calls {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes one call, from where nothing can be awaited.
+pub struct Noter {
+    calls: Arc<Calls>,
+    owner: Box<str>,
+    drain: Arc<Drain>,
+}
+
+impl Noter {
+    pub(super) fn new(calls: &Arc<Calls>, owner: &str, drain: &Arc<Drain>) -> Noter {
+        Noter {
+            calls: Arc::clone(calls),
+            owner: owner.into(),
+            drain: Arc::clone(drain),
+        }
+    }
+
+    /// The call has this id.
+    pub fn note(self, id: &str) {
+        let Noter {
+            calls,
+            owner,
+            drain,
+        } = self;
+        calls.keep(id, &owner);
+        let id = id.to_owned();
+        drain.finish(async move { calls.share(&id, &owner).await });
     }
 }
 

@@ -24,7 +24,7 @@ mod visitor;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use calls::Calls;
+pub use calls::{Calls, Noter};
 pub use drain::{Departure, Drain};
 pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::calls::{Calls, Noter};
 use super::drain::{Departure, Drain};
 use super::limit::Taken;
 use super::principal::Principal;
@@ -154,6 +155,12 @@ impl Permit {
     /// Tells when the caller's credential is withdrawn.
     pub fn revocation(&self) -> Revocation {
         self.principal.revocation()
+    }
+
+    /// For a call of this caller's whose id is heard later; `None` where it has no name to own it by.
+    pub fn noter(&self, calls: &Arc<Calls>) -> Option<Noter> {
+        let owner = self.principal.name()?;
+        Some(Noter::new(calls, owner, &self.drain))
     }
 
     /// Tells when a session that holds this Permit has to leave.

@@ -90,14 +90,20 @@ fn unsupported_upgrade() -> Refusal {
     )
 }
 
-/// The WebRTC calls that a target names: in its path, behind `calls`, or as `call_id` in its query.
+/// The calls and Live sessions that a target names: in its path, behind `calls` or `sessions`, or as
+/// `call_id` in its query.
 pub(super) fn calls(target: &Target) -> Vec<String> {
     let path = target.path_text();
     let path = decoded(&path);
-    let mut segments = path.split('/').skip_while(|segment| *segment != "calls");
-    let in_path = segments.nth(1).filter(|id| !id.is_empty());
-    let in_path = in_path.filter(|_| Family::of_path(&path) == Family::Realtime);
-    let mut calls: Vec<String> = in_path.map(str::to_owned).into_iter().collect();
+    let mut calls = Vec::new();
+    if Family::of_path(&path) == Family::Realtime {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        while let Some(segment) = segments.next() {
+            if matches!(segment, "calls" | "sessions") {
+                calls.extend(segments.next().map(str::to_owned));
+            }
+        }
+    }
     let pairs = form_urlencoded::parse(target.query());
     let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("call_id"));
     calls.extend(named.map(|(_, id)| id.into_owned()));

@@ -11,6 +11,7 @@ pub(crate) mod fuzzing;
 mod http;
 mod json;
 mod judge;
+mod live;
 mod offer;
 #[cfg(feature = "panics")]
 mod panics;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::deflate;
 use super::frame::{Opcode, Violation};
 use super::messages::{Message, Outgoing};
+use super::witness::Witness;
 use crate::admission::{Holding, Pressure};
 use crate::relay::beta::{Notes, Translated, Translator};
 use crate::relay::judge::{self, Judge};
@@ -24,6 +25,8 @@ pub(super) struct Interpreter {
     bench: Option<Bench>,
     deflates: bool,
     pressure: Arc<Pressure>,
+    /// There where the session's id is yet to be heard.
+    witness: Option<Box<Witness>>,
     has_noted: bool,
 }
 
@@ -68,12 +71,14 @@ impl Interpreter {
         bench: Option<Bench>,
         deflates: bool,
         pressure: Arc<Pressure>,
+        witness: Option<Box<Witness>>,
     ) -> Interpreter {
         Interpreter {
             beta,
             bench,
             deflates,
             pressure,
+            witness,
             has_noted: false,
         }
     }
@@ -127,6 +132,9 @@ impl Interpreter {
     /// A message of the upstream's, on its way down.
     pub(super) fn carry_down(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
         let Message { opcode, payload } = message;
+        if let (Opcode::Text, Some(witness)) = (opcode, &mut self.witness) {
+            witness.message(&payload);
+        }
         let plan = match self.beta.as_mut().filter(|_| opcode == Opcode::Text) {
             Some(beta) => Plan::of(beta.server_event(&payload), &payload),
             None => Plan::Unchanged,

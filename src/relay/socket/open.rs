@@ -20,13 +20,16 @@ use super::messages::MessagePump;
 use super::pump::Pump;
 use super::session::{Running, Session};
 use super::watchdog::Patience;
+use super::witness::Witness;
 use crate::admission::{Permit, Pressure};
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
+use crate::family::decoded;
 use crate::relay::beta::{self, Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
 use crate::relay::judge::{Judge, judge_target};
+use crate::relay::live::SESSIONS;
 use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
 use crate::wire::{Link, Target};
@@ -191,6 +194,9 @@ impl Relay {
         let judge = Judge::of(exchange.principal()).filter(Judge::sees_messages);
         let bench = judge.map(|judge| Bench::new(judge, wanted.model.clone()));
         let is_seen = beta.is_some() || bench.is_some() || deflates;
+        let names_itself = decoded(path).trim_end_matches('/') == SESSIONS;
+        let noter = exchange.noter(&self.calls).filter(|_| names_itself);
+        let mut witness = noter.map(|noter| Box::new(Witness::new(noter)));
         let patience = match wanted.is_conversation {
             true => &rules.conversation,
             false => &rules.other,
@@ -208,8 +214,10 @@ impl Relay {
                     bench,
                     deflates,
                     Arc::clone(&rules.pressure),
+                    witness.take(),
                 ))
             }),
+            witness,
         }))
     }
 

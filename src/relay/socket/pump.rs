@@ -11,6 +11,7 @@ use super::frame::{Close, Control, Opcode, Violation};
 use super::leg::{Leg, WriteEnd};
 use super::scan::{Scanner, Then};
 use super::watchdog::{Side, Watchdog};
+use super::witness::Witness;
 
 /// Why a direction moves no more.
 #[derive(Debug)]
@@ -139,7 +140,7 @@ pub(super) struct Pump {
 }
 
 impl Direction for Pump {
-    type Shared = ();
+    type Shared = Option<Box<Witness>>;
 
     fn new(source: Side, max_message: u64) -> Pump {
         Pump {
@@ -223,10 +224,18 @@ impl Direction for Pump {
         }
     }
 
-    fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, (): &mut ()) -> Result<bool, PumpEnd> {
+    fn take(
+        &mut self,
+        from: &mut Leg,
+        dog: &mut Watchdog,
+        witness: &mut Option<Box<Witness>>,
+    ) -> Result<bool, PumpEnd> {
         let input = &mut from.link.input;
         let scan = self.scanner.scan(input);
         if scan.data > 0 {
+            if let (Side::Upstream, Some(witness)) = (self.source, witness) {
+                witness.frames(&input[..scan.data]);
+            }
             dog.message(self.source);
             self.ready = scan.data;
             self.frame_end = scan.frame_end;
