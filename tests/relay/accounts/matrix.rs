@@ -81,7 +81,7 @@ const OWN: [(&str, &str, For); 41] = [
 ];
 
 /// What is relayed.
-const RELAYED: [(&str, &str, For); 10] = [
+const RELAYED: [(&str, &str, For); 12] = [
     ("GET", "/v1/models", For::Callers),
     ("POST", "/v1/chat/completions", For::Callers),
     ("POST", "/v1/responses", For::Callers),
@@ -90,6 +90,8 @@ const RELAYED: [(&str, &str, For); 10] = [
     ("DELETE", "/v1/what-comes-next", For::Callers),
     ("POST", "/v1/realtime/calls", For::Realtime),
     ("POST", "/v1/realtime/calls/rtc_x/hangup", For::Realtime),
+    ("POST", "/v1/live/sessions", For::Realtime),
+    ("POST", "/v1/live/sessions/live_x/hangup", For::Realtime),
     ("POST", "/v1/realtime/sessions", For::Mint),
     ("POST", "/v1/chatkit/sessions", For::Lenders),
 ];

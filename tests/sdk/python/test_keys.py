@@ -8,7 +8,7 @@ import urllib.request
 import openai
 import pytest
 
-from conftest import BINARIES, SERVER_KEY, Pair
+from pair import BINARIES, SERVER_KEY, Pair
 
 MODEL = "gpt-6-luna"
 REALTIME_MODEL = "gpt-realtime-2.1"
