@@ -19,6 +19,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             tracing::warn!("{note}");
         }
         let signals = Signals::listen()?;
+        let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(&loaded.config).await?;
         tracing::info!(
             address = %app.local_addr()?,
@@ -36,7 +37,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         };
         tokio::select! {
             () = app.run(stop) => {}
-            never = reopen_on_hangup(&log) => never?,
+            never = reopen_on_hangup(hangup, &log) => never,
             () = supervisor::alive() => {}
         }
         tracing::info!("stopped");
@@ -45,8 +46,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
 }
 
 /// SIGHUP opens `LOG_FILE` anew, as those who move log files away expect.
-async fn reopen_on_hangup(log: &LogWriter) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+async fn reopen_on_hangup(mut hangup: Signal, log: &LogWriter) {
     while hangup.recv().await.is_some() {
         log.reopen();
         tracing::info!("SIGHUP: LOG_FILE is opened anew");
