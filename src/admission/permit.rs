@@ -23,7 +23,7 @@ pub struct Request {
     /// The method as sent.
     pub method: Method,
     /// The path without its query, which may carry anything.
-    pub path: String,
+    pub path: Box<str>,
     /// The client's address, seen through trusted proxies.
     pub client: IpAddr,
     /// When the request's head had arrived.
@@ -35,7 +35,7 @@ impl Request {
     pub fn unreadable(client: IpAddr, start: Instant) -> Request {
         Request {
             method: Method::from_bytes(b"-").unwrap_or_default(),
-            path: "-".to_owned(),
+            path: "-".into(),
             client,
             start,
         }
@@ -62,11 +62,11 @@ pub struct Permit {
     counters: Arc<Counters>,
     drain: Arc<Drain>,
     outcome: Option<Outcome>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
     status: Option<StatusCode>,
     reason: Option<Kind>,
     fault: Option<Kind>,
-    request_id: Option<String>,
+    request_id: Option<Box<str>>,
     first_byte: Option<Instant>,
     bytes_up: u64,
     bytes_down: u64,
@@ -122,9 +122,9 @@ impl Permit {
     }
 
     /// Notes the head of the answer.
-    pub fn answered(&mut self, status: StatusCode, request_id: Option<String>) {
+    pub fn answered(&mut self, status: StatusCode, request_id: Option<&str>) {
         self.status = Some(status);
-        self.request_id = request_id;
+        self.request_id = request_id.map(Box::from);
         self.first_byte = Some(Instant::now());
     }
 
@@ -137,12 +137,12 @@ impl Permit {
 
     /// Notes for the operator what went wrong; the client does not hear of it.
     pub fn blame(&mut self, cause: String) {
-        self.cause = Some(cause);
+        self.cause = Some(cause.into_boxed_str());
     }
 
     /// Notes that the relay itself answers, and why.
     pub fn refused(&mut self, outcome: Outcome, refusal: &Refusal) {
-        self.answered(refusal.status(), Some(refusal.request_id().to_owned()));
+        self.answered(refusal.status(), Some(refusal.request_id()));
         self.outcome = Some(outcome);
         self.reason = Some(refusal.kind());
     }
@@ -178,10 +178,14 @@ impl Permit {
         self.talk = Some(Box::new(talk));
     }
 
-    /// Notes the body bytes that went each way.
-    pub fn count(&mut self, bytes_up: u64, bytes_down: u64) {
-        self.bytes_up = bytes_up;
-        self.bytes_down = bytes_down;
+    /// Notes the body bytes that came up.
+    pub fn sent_up(&mut self, bytes: u64) {
+        self.bytes_up = bytes;
+    }
+
+    /// So many more body bytes went down.
+    pub fn sent_down(&mut self, bytes: usize) {
+        self.bytes_down += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 }
 

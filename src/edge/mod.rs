@@ -99,7 +99,7 @@ impl Edge {
         let address = address::client_address(request.headers(), peer, &self.trusted_proxies);
         let facts = admission::Request {
             method: request.method().clone(),
-            path: target.path_text().into_owned(),
+            path: target.path_text().into(),
             client: address.ip,
             start: Instant::now(),
         };

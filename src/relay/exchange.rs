@@ -18,7 +18,6 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(super) struct Exchange {
     permit: Permit,
     sent: Sent,
-    bytes_down: u64,
 }
 
 impl Exchange {
@@ -26,7 +25,6 @@ impl Exchange {
         Exchange {
             permit,
             sent: Sent::default(),
-            bytes_down: 0,
         }
     }
 
@@ -73,7 +71,7 @@ impl Exchange {
         let id = headers
             .get(X_REQUEST_ID)
             .and_then(|value| value.to_str().ok());
-        self.permit.answered(status, id.map(str::to_owned));
+        self.permit.answered(status, id);
         if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
             let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";
             self.permit.blame(cause.to_owned());
@@ -81,7 +79,7 @@ impl Exchange {
     }
 
     pub(super) fn sent_down(&mut self, bytes: usize) {
-        self.bytes_down += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.permit.sent_down(bytes);
     }
 
     pub(super) fn completed(&mut self) {
@@ -176,6 +174,6 @@ fn outcome_of(fault: &Fault) -> Outcome {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.permit.count(self.sent.bytes(), self.bytes_down);
+        self.permit.sent_up(self.sent.bytes());
     }
 }

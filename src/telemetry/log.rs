@@ -55,7 +55,7 @@ pub struct Finished<'a> {
 #[derive(Debug, Default)]
 pub struct Talk {
     /// The model that the client named, or the relay for it.
-    pub model: Option<String>,
+    pub model: Option<Box<str>>,
     /// Messages from the client.
     pub messages_up: u64,
     /// Messages to the client.

@@ -206,7 +206,7 @@ impl Relay {
             upstream,
             rules: Arc::clone(rules),
             codes: Codes::of(path),
-            model: wanted.model,
+            model: wanted.model.map(String::into_boxed_str),
             patience: Arc::clone(patience),
             interpreter: is_seen.then(|| {
                 Box::new(Interpreter::new(
