@@ -51,7 +51,7 @@ async fn reopen_on_hangup(mut hangup: Signal, log: &LogWriter) {
         log.reopen();
         tracing::info!("SIGHUP: LOG_FILE is opened anew");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// SIGTERM and SIGINT: the first asks to drain, the second ends the process at once.
