@@ -15,6 +15,8 @@ use crate::family::Family;
 
 /// The most entries of one list.
 const MOST: usize = 64;
+/// The most limits: those of a token and of its maker are kept together.
+const MOST_LIMITS: usize = 32;
 /// The longest name of a model, in bytes.
 const LONGEST: usize = 128;
 
@@ -97,6 +99,10 @@ impl RulesText {
     /// Reads them, or says what is wrong with which field.
     pub fn read(&self) -> Result<Rules, Refusal> {
         let mut problems = Vec::new();
+        if self.limits.len() > MOST_LIMITS {
+            let message = format!("Use {MOST_LIMITS} limits at the most.");
+            problems.push(Problem::of("rules.limits", message));
+        }
         let rules = Rules {
             families: each(&self.families, "families", &mut problems, |name| {
                 Family::named(name).ok_or_else(|| {
@@ -149,7 +155,10 @@ fn each<T>(
 ) -> Vec<T> {
     let field = format!("rules.{field}");
     if list.len() > MOST {
-        problems.push(Problem::of(&field, "Use 64 entries at the most."));
+        problems.push(Problem::of(
+            &field,
+            format!("Use {MOST} entries at the most."),
+        ));
         return Vec::new();
     }
     let read: Result<Vec<T>, String> = list.iter().map(|entry| read(entry.trim())).collect();

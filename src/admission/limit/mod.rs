@@ -99,7 +99,7 @@ struct Rule {
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The rules that were charged, one bit each: those of the configuration, then the caller's own.
-    charged: u128,
+    charged: [u64; 2],
     /// What is left of the tightest limit.
     allowance: Option<Allowance>,
     leases: Vec<Lease>,
@@ -216,14 +216,14 @@ impl Limiter {
         budget: &mut Budget,
     ) -> Result<Taken, Refusal> {
         let mut taken = Taken::default();
-        for (bit, rule) in self.rules(asking) {
+        for (number, rule) in self.rules(asking) {
             let Some(quota) = rule.quota else {
                 continue;
             };
             let count = rule.count(asking);
             let Decision { quota, verdict } = self.home.charge(&count, quota, budget).await;
             match verdict {
-                Ok(debt) => taken.charged(bit, allowance(quota, debt)),
+                Ok(debt) => taken.charge(number, allowance(quota, debt)),
                 Err(wait) => {
                     self.give_back_within(asking, taken, budget).await;
                     return Err(rule.too_fast(quota, wait));
@@ -234,9 +234,9 @@ impl Limiter {
     }
 
     async fn give_back_within(&self, asking: &Asking<'_>, taken: Taken, budget: &mut Budget) {
-        for (bit, rule) in self.rules(asking) {
+        for (number, rule) in self.rules(asking) {
             if let Some(quota) = rule.quota
-                && taken.charged & bit != 0
+                && taken.was_charged(number)
             {
                 let count = rule.count(asking);
                 self.home.give_back(&count, quota, budget).await;
@@ -244,15 +244,14 @@ impl Limiter {
         }
     }
 
-    /// The rules that concern a request, each with its bit: at most 64 of the configuration, and 64
+    /// The rules that concern a request, each with its number: at most 64 of the configuration, and 64
     /// that the caller brings along.
-    fn rules<'a>(&'a self, asking: &'a Asking<'_>) -> impl Iterator<Item = (u128, &'a Rule)> {
+    fn rules<'a>(&'a self, asking: &'a Asking<'_>) -> impl Iterator<Item = (usize, &'a Rule)> {
         let configured = self.rules.iter().enumerate();
         let own = asking.own().take(64).enumerate();
         let own = own.map(|(number, rule)| (64 + number, rule));
         let all = configured.chain(own);
         all.filter(|(_, rule)| rule.concerns(asking))
-            .map(|(number, rule)| (1 << number, rule))
     }
 }
 
@@ -267,8 +266,12 @@ impl Taken {
         self.allowance
     }
 
-    fn charged(&mut self, rule: u128, allowance: Allowance) {
-        self.charged |= rule;
+    fn was_charged(&self, number: usize) -> bool {
+        self.charged[number / 64] & (1 << (number % 64)) != 0
+    }
+
+    fn charge(&mut self, number: usize, allowance: Allowance) {
+        self.charged[number / 64] |= 1 << (number % 64);
         let rank = |one: &Allowance| (one.remaining, std::cmp::Reverse(one.reset));
         if self
             .allowance

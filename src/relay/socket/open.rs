@@ -80,6 +80,8 @@ pub struct Life(Lived);
 pub(super) enum Lived {
     /// Of a session whose bytes go on as they come.
     Bytes(Running<Pump>),
+    /// The same, where the session's id is yet to be heard.
+    Heard(Box<Running<Pump<Box<Witness>>>>),
     /// Of one whose messages are read whole.
     Messages(Box<Running<MessagePump>>),
     /// Of a farewell.
@@ -92,6 +94,7 @@ impl Future for Life {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.get_mut().0 {
             Lived::Bytes(running) => Pin::new(running).poll(cx),
+            Lived::Heard(running) => Pin::new(running).poll(cx),
             Lived::Messages(running) => Pin::new(running).poll(cx),
             Lived::Farewell(farewell) => farewell.as_mut().poll(cx),
         }

@@ -52,10 +52,13 @@ impl Session {
     /// yet to get.
     pub(super) fn start(mut self, client: Link, head: Vec<u8>) -> Lived {
         match self.interpreter.take() {
-            None => {
-                let witness = self.witness.take();
-                Lived::Bytes(self.run::<Pump>(client, head, witness))
-            }
+            None => match self.witness.take() {
+                None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+                Some(witness) => {
+                    let running = self.run::<Pump<Box<Witness>>>(client, head, witness);
+                    Lived::Heard(Box::new(running))
+                }
+            },
             Some(interpreter) => {
                 let running = self.run::<MessagePump>(client, head, interpreter);
                 Lived::Messages(Box::new(running))

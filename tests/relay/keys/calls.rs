@@ -116,7 +116,8 @@ async fn calls_that_nobody_knows_are_left_to_those_who_run_the_relay() {
 async fn relays_on_one_redis_know_each_others_calls() {
     let redis = RedisServer::start();
     let url = redis.url();
-    let variables = [("REDIS_URL", url.as_str())];
+    // What is noted later than that is not noted there at all.
+    let variables = [("REDIS_URL", url.as_str()), ("REDIS_TIMEOUT", "10s")];
     let people = People::start_with(Home::Sqlite, &variables).await;
     let replica = people.replica(&variables).await;
     let (key, _) = make(&people.database, &[]).await;

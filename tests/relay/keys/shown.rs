@@ -71,6 +71,8 @@ async fn rules_that_cannot_be_read_name_their_field() {
         ("limits", json!(["chat=0/1m"])),
         ("pinned", json!(["temperature"])),
         ("families", json!(vec!["chat"; 65])),
+        ("limits", json!(vec!["chat=1/1m"; 33])),
+        ("on_leave", json!("wait")),
     ] {
         let wish = json!({ "name": "x", "rules": { field: value } });
         let answer = ask(&people, "POST", "/api/v1/keys", &alice, Some(&wish)).await;
