@@ -70,8 +70,12 @@ struct Create {
     /// Models that it opens, such as gpt-6-luna,gpt-realtime-*
     #[arg(long = "models", alias = "model", value_delimiter = ',')]
     models: Vec<String>,
-    /// Pages that may use it, such as https://app.example.com
-    #[arg(long = "origins", alias = "origin", value_delimiter = ',')]
+    #[arg(
+        long = "origins",
+        alias = "origin",
+        value_delimiter = ',',
+        help = "Pages that may use it, such as https://app.example.com"
+    )]
     origins: Vec<String>,
     /// Addresses and networks that may use it, such as 192.0.2.0/24
     #[arg(long = "addresses", alias = "address", value_delimiter = ',')]

@@ -31,7 +31,7 @@ pub struct RulesText {
     /// The models that may be used; a `*` at the end stands for any rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// The pages that it may be used from, such as https://app.example.com.
+    /// The pages that it may be used from, such as `https://app.example.com`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<String>,
     /// The addresses and networks that it may be used from, such as 192.0.2.0/24.
