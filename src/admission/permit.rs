@@ -7,6 +7,7 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::calls::{Calls, Noter};
 use super::drain::{Departure, Drain};
 use super::limit::Taken;
 use super::principal::Principal;
@@ -14,7 +15,7 @@ use super::revocation::Revocation;
 use super::sessions::SessionSlot;
 use crate::error::{Kind, Refusal};
 use crate::fields::Allowance;
-use crate::telemetry::{Counters, Ended, Family, Finished, Outcome, Talk, Traffic, log_finished};
+use crate::telemetry::{Counters, Ended, Finished, Lane, Outcome, Talk, Traffic, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Held {
     /// The place of a session.
-    pub(super) slot: Option<SessionSlot>,
+    pub(super) _slot: Option<SessionSlot>,
     /// What it took of the limits.
     pub(super) taken: Taken,
 }
@@ -57,7 +58,7 @@ pub(super) struct Held {
 pub struct Permit {
     principal: Principal,
     request: Request,
-    family: Family,
+    lane: Lane,
     counters: Arc<Counters>,
     drain: Arc<Drain>,
     outcome: Option<Outcome>,
@@ -78,19 +79,16 @@ impl Permit {
     pub(super) fn new(
         principal: Principal,
         request: Request,
+        lane: Lane,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
         held: Held,
     ) -> Permit {
-        let family = match held.slot {
-            Some(_) => Family::Socket,
-            None => Family::of_path(&request.path),
-        };
-        counters.started(family);
+        counters.started(lane);
         Permit {
             principal,
             request,
-            family,
+            lane,
             counters,
             outcome: None,
             cause: None,
@@ -159,6 +157,12 @@ impl Permit {
         self.principal.revocation()
     }
 
+    /// For a call of this caller's whose id is heard later; `None` where it has no name to own it by.
+    pub fn noter(&self, calls: &Arc<Calls>) -> Option<Noter> {
+        let owner = self.principal.name()?;
+        Some(Noter::new(calls, owner, &self.drain))
+    }
+
     /// Tells when a session that holds this Permit has to leave.
     pub fn departure(&self) -> Departure {
         self.drain.departure()
@@ -207,7 +211,7 @@ impl Drop for Permit {
         let talk = self.talk.as_deref();
         let upstream_left = outcome == Outcome::UpstreamFailed;
         self.counters.ended(&Ended {
-            family: self.family,
+            lane: self.lane,
             outcome,
             reason: self.reason,
             fault: self.fault.or(upstream_left.then_some(Kind::UpstreamBroken)),

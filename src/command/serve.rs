@@ -23,6 +23,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         if loaded.config.log.file.is_none() && io::stderr().is_terminal() {
             signals.leave_with_terminal()?;
         }
+        let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(&loaded.config).await?;
         tracing::info!(
             address = %app.local_addr()?,
@@ -40,7 +41,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         };
         tokio::select! {
             () = app.run(stop) => {}
-            never = reopen_on_hangup(&log) => never?,
+            never = reopen_on_hangup(hangup, &log) => never,
             () = supervisor::alive() => {}
         }
         tracing::info!("stopped");
@@ -49,13 +50,12 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
 }
 
 /// SIGHUP opens `LOG_FILE` anew, as those who move log files away expect.
-async fn reopen_on_hangup(log: &LogWriter) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+async fn reopen_on_hangup(mut hangup: Signal, log: &LogWriter) {
     while hangup.recv().await.is_some() {
         log.reopen();
         tracing::info!("SIGHUP: LOG_FILE is opened anew");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn hung_up(hangup: &mut Option<Signal>) {

@@ -8,6 +8,7 @@ use super::accounts;
 use super::address::is_loopback;
 use super::draft::Draft;
 use super::limiting;
+use super::tokens;
 use super::value::{is_placeholder, is_token};
 use super::{Config, Origins};
 
@@ -17,6 +18,7 @@ pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     review_keys(draft, errors);
     accounts::settle(draft, errors);
     limiting::settle(draft, errors);
+    tokens::settle(draft, errors);
     review_tls(draft, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;

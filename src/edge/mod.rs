@@ -25,8 +25,9 @@ pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
-use crate::config::{Family, TrustedProxies};
+use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
+use crate::family::Family;
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{ClientBody, Target};
 use address::Address;
@@ -36,7 +37,7 @@ use route::Route;
 /// Answers requests, whichever connection they come from.
 pub struct Edge {
     gate: Arc<Gate>,
-    relay: Relay,
+    relay: Arc<Relay>,
     control: Router,
     trusted_proxies: TrustedProxies,
 }
@@ -51,7 +52,7 @@ impl Edge {
     ) -> Edge {
         Edge {
             gate,
-            relay,
+            relay: Arc::new(relay),
             control,
             trusted_proxies,
         }
@@ -110,10 +111,12 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
+        let calls = route::calls(target);
+        let family = Family::of_path(&facts.path);
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
-                let ask = caller.ask_for(Right::User, route::chat_family(chat));
+                let ask = caller.ask_for(Right::User, family);
                 let permit = self.gate.admit(&ask, facts).await?;
                 let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(response.map(Body::answered))
@@ -123,10 +126,9 @@ impl Edge {
                 Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
-                let ask = caller.ask_for(right, route::family(&facts.path));
+                let ask = caller.ask_about(right, family, &calls);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = self.relay.http(permit, target, request).await?;
-                Ok(response.map(Body::answered))
+                self.http(permit, right, target, request).await
             }
             Route::Offer => {
                 let (head, body) = request.into_parts();
@@ -141,12 +143,46 @@ impl Edge {
                     has_body,
                 );
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let ask = caller.ask_to_upgrade(right, route::family(&facts.path));
+                let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
                 let headers = request.headers().clone();
                 Box::pin(self.socket(admitted, target, headers, &handshake)).await
             }
         }
+    }
+
+    async fn http(
+        &self,
+        permit: Permit,
+        right: Right,
+        target: &Target,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Body>, Refusal> {
+        let response = match right {
+            Right::ClientSecret => Box::pin(self.relay.secret(permit, target, request)).await?,
+            _ if permit.principal().finishes() => {
+                return Box::pin(self.finished(permit, target, request)).await;
+            }
+            _ => self.relay.http(permit, target, request).await?,
+        };
+        Ok(response.map(Body::answered))
+    }
+
+    /// The same for a caller whose requests go on without it. What it did not send of one by then
+    /// will not come, and ends it.
+    async fn finished(
+        &self,
+        permit: Permit,
+        target: &Target,
+        request: Request<ClientBody>,
+    ) -> Result<Response<Body>, Refusal> {
+        let (relay, gate) = (Arc::clone(&self.relay), Arc::clone(&self.gate));
+        let target = target.clone();
+        let work = async move {
+            let answer = relay.http(permit, &target, request).await?;
+            Ok(answer.map(|body| Body::kept(body, &gate)))
+        };
+        Finish::new(work, &self.gate).await
     }
 
     /// Whoever may not do it hears nothing about what was wrong with the offer.
@@ -168,7 +204,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let ask = caller.ask_for(Right::Offer, Family::Realtime);
+        let ask = caller.ask_for(Right::Offer, Family::of_path(&facts.path));
         let permit = self.gate.admit(&ask, facts).await?;
         let response = self.relay.offer(permit, draft).await?;
         Ok(response.map(Body::whole))

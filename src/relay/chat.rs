@@ -97,6 +97,7 @@ impl Relay {
             target: COMPLETIONS,
             headers,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status(), reply.headers_mut());
@@ -123,6 +124,7 @@ impl Relay {
             target: MODELS,
             headers: HeaderMap::new(),
             body: RequestBody::whole(Bytes::new(), exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         if !reply.status().is_success() {

@@ -1,9 +1,11 @@
 //! Exchange: a Permit together with what was counted, so that both settle wherever it ends.
 
+use std::sync::Arc;
+
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::admission::{Departure, Permit, Principal, Revocation};
+use crate::admission::{Calls, Departure, Noter, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
 use crate::telemetry::{Outcome, Talk, Traffic};
 use crate::upstream::{Credential, Fault, Sent};
@@ -37,12 +39,21 @@ impl Exchange {
         }
     }
 
+    pub(super) fn principal(&self) -> &Principal {
+        self.permit.principal()
+    }
+
     pub(super) fn is_ephemeral(&self) -> bool {
-        matches!(self.permit.principal(), Principal::Ephemeral(_))
+        self.principal().is_ephemeral()
     }
 
     pub(super) fn may_name_organization(&self) -> bool {
         self.permit.principal().may_name_organization()
+    }
+
+    /// For a call whose id is heard later; `None` for a caller who has no name to own it by.
+    pub(super) fn noter(&self, calls: &Arc<Calls>) -> Option<Noter> {
+        self.permit.noter(calls)
     }
 
     /// Notes the answer's head and makes sure that it carries a request id, and what is left of a

@@ -8,6 +8,7 @@ use super::beta::renew_session;
 use super::body::{Answered, RelayedBody};
 use super::events::EventStream;
 use super::exchange::Exchange;
+use super::live::makes_session;
 use super::offer::CALLS;
 use super::{Relay, Wish, X_RELAY_MODEL, form};
 use crate::admission::Permit;
@@ -44,11 +45,17 @@ impl Relay {
         } else {
             RequestBody::from_client(body, exchange.sent())
         };
+        let is_noted = exchange.principal().name().is_some() && makes_session(&head.method, target);
+        if is_noted {
+            // The answer is read.
+            head.headers.remove(header::ACCEPT_ENCODING);
+        }
         let wish = Wish {
             method: head.method,
             target: &sent,
             headers: head.headers,
             body,
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         #[cfg(feature = "panics")]
@@ -56,6 +63,9 @@ impl Relay {
         exchange.answered(reply.status(), reply.headers_mut());
         if let Some(model) = replaced {
             reply.headers_mut().insert(X_RELAY_MODEL, model);
+        }
+        if is_noted && reply.status().is_success() {
+            return Box::pin(self.note_session(exchange, reply)).await;
         }
         let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
         Ok(reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events))))

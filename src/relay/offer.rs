@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Exchange, X_REQUEST_ID};
+use super::judge::{judge_model, judge_session};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
@@ -114,16 +115,20 @@ impl Relay {
         let mut offer = checked.map_err(|refusal| exchange.refused(refusal))?;
         let replaced = offer.replace_models(|model| self.replace_model(model));
         let (content_type, body) = if exchange.is_ephemeral() {
+            judge_model(&mut exchange, offer.model.as_deref())?;
             let sdp = HeaderValue::from_static("application/sdp");
             (sdp, Bytes::from(offer.sdp))
         } else {
-            form::write(&offer.sdp, &offer.session(&self.realtime_model))
+            let session = offer.session(&self.realtime_model);
+            judge_session(&mut exchange, &session)?;
+            form::write(&offer.sdp, &session)
         };
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
             headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: true,
         };
         let reply = self.send(&mut exchange, wish).await?;
         let answered = read_answer(reply).await;
@@ -180,11 +185,8 @@ impl Answer {
         Ok(response)
     }
 
-    /// The last segment of `Location: /v1/realtime/calls/rtc_…`.
     fn call_id(&self) -> Option<&str> {
-        let location = self.headers.get(header::LOCATION)?.to_str().ok()?;
-        let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
-        (!last.is_empty()).then_some(last)
+        call_id(self.headers.get(header::LOCATION)?.to_str().ok()?)
     }
 
     /// An error of the upstream's, with its message where a person looks for it.
@@ -210,6 +212,12 @@ impl Answer {
         copy_headers(&self.headers, response.headers_mut());
         response
     }
+}
+
+/// The last segment of `Location: /v1/realtime/calls/rtc_…`.
+pub(super) fn call_id(location: &str) -> Option<&str> {
+    let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
+    (!last.is_empty()).then_some(last)
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {

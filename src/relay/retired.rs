@@ -3,22 +3,20 @@
 
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 
 use super::beta::{Kind, Rewritten, Translator};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
+use super::judge::judge_session;
 use super::offer::{CALLS, MAX_SDP, invalid};
+use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
+use crate::admission::TokenTerms;
 use crate::config::Beta;
 use crate::error::Refusal;
-use crate::upstream::{Fault, RequestBody, strip_beta};
+use crate::upstream::{RequestBody, strip_beta};
 use crate::wire::{ClientBody, Target, read_whole};
-
-const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
-/// The largest body that asks for a key, and the largest that holds one, in bytes.
-const MAX_SECRET: usize = 256 * 1024;
 
 /// What a retired route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +71,10 @@ impl Relay {
         mut headers: HeaderMap,
         body: ClientBody,
     ) -> Result<Response<Answered>, Refusal> {
-        let too_large = "A session is at most 256 KiB of JSON here.";
-        let body = read_whole(body, MAX_SECRET, too_large).await;
+        let keeps = self.sealing.keeps_secrets_of(exchange.principal());
+        let keeps = keeps.map_err(|refusal| exchange.refused(refusal))?;
+        let terms = TokenTerms::of_page(&headers);
+        let body = read_whole(body, MAX_SECRET, TOO_LARGE).await;
         let body = body.map_err(|refusal| exchange.refused(refusal))?;
         let mut translator = Translator::new(kind, self.aliases.clone());
         let rewritten = translator.secret_request(&body);
@@ -89,6 +89,7 @@ impl Relay {
             target: SECRETS,
             headers,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status(), reply.headers_mut());
@@ -98,16 +99,10 @@ impl Relay {
         if !reply.status().is_success() {
             return Ok(relayed(exchange, reply));
         }
-        let (mut head, body) = reply.into_parts();
-        let answer = Limited::new(body, MAX_SECRET).collect().await;
-        let answer = answer.map_err(|error| {
-            let fault = match error.downcast::<Fault>() {
-                Ok(fault) => *fault,
-                Err(_) => Fault::Broken("its answer is longer than 256 KiB".to_owned()),
-            };
-            exchange.faulted(&fault)
-        })?;
-        let answer = answer.to_bytes();
+        let (mut head, mut answer) = read_answer(&mut exchange, reply).await?;
+        if keeps {
+            answer = self.seal(&mut exchange, &answer, &terms)?;
+        }
         let answer = translator
             .secret_answer(&answer)
             .map_or(answer, Bytes::from);
@@ -153,6 +148,7 @@ impl Relay {
             Bytes::from(offer)
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
+            judge_session(&mut exchange, &session)?;
             let (content_type, body) = form::write(&offer, &session);
             headers.insert(header::CONTENT_TYPE, content_type);
             body
@@ -162,6 +158,7 @@ impl Relay {
             target: CALLS,
             headers,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: true,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status(), reply.headers_mut());

@@ -1,9 +1,9 @@
 //! What the operator sees: log lines and counters. Never a token, a body, an SDP or a prompt.
 
 mod counters;
-mod family;
 mod histogram;
 mod json;
+mod lane;
 mod log;
 mod outcome;
 mod pretty;
@@ -11,9 +11,9 @@ mod reason;
 mod redact;
 mod sink;
 
-pub use counters::{Counters, Ended, FamilyCounts, Snapshot, Traffic};
-pub use family::Family;
+pub use counters::{Counters, Ended, LaneCounts, Snapshot, Traffic};
 pub use histogram::{BOUNDS_S, Durations};
+pub use lane::Lane;
 pub use log::{Finished, Talk, init, log_finished};
 pub use outcome::Outcome;
 pub use redact::redact;

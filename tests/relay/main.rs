@@ -22,6 +22,7 @@ mod headers;
 mod heads;
 mod http;
 mod http2;
+mod keys;
 mod leaving;
 mod limiting;
 mod limits;

@@ -17,6 +17,7 @@ use super::messages::MessagePump;
 use super::open::{Lived, Rules};
 use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
+use super::witness::Witness;
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
 use crate::telemetry::{Talk, Traffic};
@@ -42,6 +43,8 @@ pub struct Session {
     pub(super) patience: Arc<Patience>,
     /// There where messages are read whole.
     pub(super) interpreter: Option<Box<Interpreter>>,
+    /// There where the session's id is yet to be heard, and messages are not read whole.
+    pub(super) witness: Option<Box<Witness>>,
 }
 
 impl Session {
@@ -49,7 +52,13 @@ impl Session {
     /// yet to get.
     pub(super) fn start(mut self, client: Link, head: Vec<u8>) -> Lived {
         match self.interpreter.take() {
-            None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+            None => match self.witness.take() {
+                None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+                Some(witness) => {
+                    let running = self.run::<Pump<Box<Witness>>>(client, head, witness);
+                    Lived::Heard(Box::new(running))
+                }
+            },
             Some(interpreter) => {
                 let running = self.run::<MessagePump>(client, head, interpreter);
                 Lived::Messages(Box::new(running))
