@@ -20,10 +20,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use drain::{Departure, Drain};
-pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
+pub use limit::{Asking, Limiter, LimiterState, Reach, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
-pub use pressure::{Holding, Level, Pressure};
+pub use pressure::{HELD_FOR_NOTHING, Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
 pub use sessions::Sessions;
@@ -278,11 +278,7 @@ impl Gate {
             .retry_after(DRAIN_RETRY_AFTER_S));
         }
         if self.pressure.level() >= Level::Shedding {
-            return Err(Refusal::new(
-                Kind::Overloaded,
-                "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
-            )
-            .retry_after(1));
+            return Err(Refusal::overloaded());
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod panics;
 mod retired;
 mod sdp;
 mod socket;
+mod whole;
 
 pub use body::{Answered, RelayedBody};
 pub use chat::Chat;
