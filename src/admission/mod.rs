@@ -230,11 +230,12 @@ impl Gate {
         }
     }
 
-    /// Finds out who asks for a route of the relay's own, whether they may, and charges them for it.
-    pub async fn welcome(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+    /// Finds out who asks for a route of the relay's own, whether they may, and takes what it needs,
+    /// to be held until it is answered.
+    pub async fn welcome(&self, ask: &Ask<'_>) -> Result<(Principal, Taken), Refusal> {
         let principal = self.identify(ask).await?;
-        self.limiter.charge(&asking(ask, &principal)).await?;
-        Ok(principal)
+        let taken = self.limiter.take(&asking(ask, &principal)).await?;
+        Ok((principal, taken))
     }
 
     /// Finds out who asks, and whether they may: the same for what is relayed and for the relay's
@@ -258,14 +259,14 @@ impl Gate {
         self.check_page(origin)
     }
 
-    /// Charges what a stranger asks for.
-    pub async fn charge_stranger(&self, client: IpAddr) -> Result<Taken, Refusal> {
-        self.limiter.charge(&stranger(client)).await
+    /// Takes what a stranger's request needs, to be held until it is answered.
+    pub async fn welcome_stranger(&self, client: IpAddr) -> Result<Taken, Refusal> {
+        self.limiter.take(&stranger(client)).await
     }
 
     /// Gives a stranger back what turned out to be nobody's trial.
     pub async fn forgive_stranger(&self, client: IpAddr, taken: Taken) {
-        self.limiter.give_back(&stranger(client), taken).await;
+        self.limiter.forgive(&stranger(client), taken).await;
     }
 
     /// Whether new work is taken at all.
