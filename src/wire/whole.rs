@@ -52,6 +52,9 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut body = std::pin::pin!(body);
+    let announced = body.size_hint().exact();
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let most = announced.unwrap_or(limit).min(limit);
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| unreadable(error.into().as_ref()))?;
@@ -60,6 +63,12 @@ where
         };
         if piece.len() > limit - whole.len() {
             return Err(Refusal::new(Kind::BodyTooLarge, too_large));
+        }
+        let length = whole.len() + piece.len();
+        if length > whole.capacity() {
+            // Doubled, as far as it can come to that.
+            let room = (2 * length).min(most).max(length);
+            whole.reserve_exact(room - whole.len());
         }
         whole.extend_from_slice(piece);
         if !may_hold(whole.capacity()) {

@@ -261,7 +261,7 @@ impl Shared {
 
     /// Makes a new link and tells the server what it has missed; then requests use it. A server that
     /// needs longer than a request waits is no better than none.
-    async fn connect(&self, line: &Arc<Line>) -> Result<(), String> {
+    pub(super) async fn connect(&self, line: &Arc<Line>) -> Result<(), String> {
         let connecting = async {
             let mut connection = match &line.target {
                 Target::Main => self.dialer.dial().await,
