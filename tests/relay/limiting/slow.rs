@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{ALONE, SHARED, from, models, statuses, told};
-use crate::support::outage::cluster_of_three;
+use crate::support::outage::{cluster_of_three, cluster_replica};
 use crate::support::{Answer, RedisServer, Relay, SlowWay, eventually, get, pair_with};
 
 const BUDGET: (&str, &str) = ("REDIS_TIMEOUT", "100ms");
@@ -170,5 +170,38 @@ async fn a_cluster_that_needs_all_of_its_servers_is_lost_and_found_as_a_whole() 
     assert_eq!(limits(&relay).await["counted"], "alone");
     nodes[1].restart();
     told(&relay, SHARED, 4).await;
+    assert_eq!(limits(&relay).await["counted"], "in Redis");
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_in_a_cluster_is_found() {
+    let mut nodes = cluster_of_three("").await;
+    let replica = cluster_replica(&nodes[1]).await;
+    let limit = "models=10/1h per ip";
+    let addresses = addresses(&nodes, limit);
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port());
+    let timeout = ("REDIS_TIMEOUT", "500ms");
+    let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", limit), timeout];
+    let (_upstream, relay) = pair_with(&variables).await;
+    told(&relay, SHARED, 1).await;
+    let before = several(&relay, &addresses[1], 4).await;
+    assert_eq!(statuses(&before), [(200, 4)].into());
+    eventually("the replica has it", || replica.say("DBSIZE") != ":0\r\n").await;
+    nodes[1].kill();
+    let server = format!("\"server\":\"127.0.0.1:{}\"", replica.port());
+    eventually("it is found", || {
+        let log = relay.log_text();
+        log.lines()
+            .any(|line| line.contains(SHARED) && line.contains(&server))
+    })
+    .await;
+    assert!(replica.say("INFO replication").contains("role:master"));
+    let after = several(&relay, &addresses[1], 8).await;
+    assert_eq!(statuses(&after), [(200, 6), (429, 2)].into());
+    eventually("all of it is shared again", || {
+        let log = relay.log_text();
+        log.matches(SHARED).count() == log.matches(ALONE).count() + 1
+    })
+    .await;
     assert_eq!(limits(&relay).await["counted"], "in Redis");
 }

@@ -115,17 +115,44 @@ pub async fn under_a_sentinel() -> (RedisServer, RedisServer, RedisServer) {
     (main, replica, sentinel)
 }
 
+/// A node of no cluster yet, with further lines in its configuration.
+fn cluster_node(lines: &str) -> RedisServer {
+    let bus = free_port();
+    RedisServer::start_with(&format!(
+        "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n{lines}"
+    ))
+}
+
+/// Brings a node into the cluster of another one.
+fn meet(one: &RedisServer, other: &RedisServer) {
+    let info = other.say("CONFIG GET cluster-port");
+    let bus = info.lines().last().expect("a port");
+    let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port());
+    assert_eq!(one.say(&meet), "+OK\r\n");
+}
+
+/// A replica of this primary of a cluster, up to date.
+pub async fn cluster_replica(primary: &RedisServer) -> RedisServer {
+    let replica = cluster_node("cluster-replica-validity-factor 0\n");
+    meet(primary, &replica);
+    let id = primary.say("CLUSTER MYID");
+    let id = id.lines().nth(1).expect("an id").to_owned();
+    eventually("they know each other", || {
+        replica.say(&format!("CLUSTER REPLICATE {id}")) == "+OK\r\n"
+    })
+    .await;
+    eventually("the replica is up to date", || {
+        replica
+            .say("INFO replication")
+            .contains("master_link_status:up")
+    })
+    .await;
+    replica
+}
+
 /// A cluster of three primaries without replicas, with further lines in their configuration.
 pub async fn cluster_of_three(lines: &str) -> Vec<RedisServer> {
-    let nodes: Vec<RedisServer> = (0..3)
-        .map(|_| {
-            let bus = free_port();
-            let lines = format!(
-                "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n{lines}"
-            );
-            RedisServer::start_with(&lines)
-        })
-        .collect();
+    let nodes: Vec<RedisServer> = (0..3).map(|_| cluster_node(lines)).collect();
     for (node, slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
         assert_eq!(
             node.say(&format!("CLUSTER ADDSLOTSRANGE {slots}")),
@@ -133,14 +160,7 @@ pub async fn cluster_of_three(lines: &str) -> Vec<RedisServer> {
         );
     }
     for node in &nodes[1..] {
-        let info = node.say("CONFIG GET cluster-port");
-        let bus: u16 = info
-            .lines()
-            .last()
-            .and_then(|line| line.parse().ok())
-            .expect("a port");
-        let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port());
-        assert_eq!(nodes[0].say(&meet), "+OK\r\n");
+        meet(&nodes[0], node);
     }
     for node in &nodes {
         eventually("the cluster is whole", || {

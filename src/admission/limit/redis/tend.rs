@@ -231,6 +231,8 @@ impl Shared {
     async fn keep(&self, line: &Arc<Line>, link: &Arc<Link>) {
         let mut connection = link.connection.clone();
         let mut left = self.places.changes();
+        // Some may have been left since the link was made.
+        left.mark_changed();
         let mut beat = interval_at(Instant::now() + BEAT, BEAT);
         let mut probe = interval_at(Instant::now() + PROBE, PROBE);
         let lasting = sleep(LASTING);
