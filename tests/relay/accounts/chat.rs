@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -236,7 +237,7 @@ async fn a_list_of_models_that_hangs_holds_nobody_else_up_and_ends_with_its_logi
 }
 
 /// Sends a request, and reads meanwhile: the head of an answer that may come before the request's end.
-async fn head_of_the_answer(relay: SocketAddr, bytes: Vec<u8>) -> String {
+async fn head_of_the_answer(relay: SocketAddr, bytes: Bytes) -> String {
     let stream = TcpStream::connect(relay).await.expect("a connection");
     let (reader, mut writer) = stream.into_split();
     let writing = async { writer.write_all(&bytes).await.is_ok() };
@@ -253,16 +254,22 @@ async fn head_of_the_answer(relay: SocketAddr, bytes: Vec<u8>) -> String {
 /// P16: memory has a limit, also for chats, which are read whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chats_that_are_read_whole_stay_within_the_memory_budget() {
-    const BUDGET: u64 = 100 * 1024 * 1024;
+    // Hashing the password of a login takes some of it.
+    const BUDGET: u64 = 200 * 1024 * 1024;
     const LARGE: usize = 8 * 1024 * 1024;
-    const CLIENTS: usize = 20;
-    let people = People::start_with(Home::Sqlite, &[("MEMORY_BUDGET", "100MiB")]).await;
+    const CLIENTS: usize = 40;
+    let people = People::start_with(Home::Sqlite, &[("MEMORY_BUDGET", "200MiB")]).await;
     let tokens = people.join("alice").await;
     let lines = [tokens.bearer(), "Content-Type: application/json".to_owned()];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut chat = hello();
     chat["user"] = json!("x".repeat(LARGE));
-    let chat = request("POST", COMPLETIONS, &lines, chat.to_string().as_bytes());
+    let chat = Bytes::from(request(
+        "POST",
+        COMPLETIONS,
+        &lines,
+        chat.to_string().as_bytes(),
+    ));
     let relay = people.relay.address();
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -308,7 +315,7 @@ async fn chats_that_are_read_whole_stay_within_the_memory_budget() {
         "P16",
         "chats",
         &format!(
-            "{CLIENTS} chats of 8 MiB at once and a budget of 100 MiB: peak {} MiB, {refused} refused with 503, and \
+            "{CLIENTS} chats of 8 MiB at once and a budget of 200 MiB: peak {} MiB, {refused} refused with 503, and \
              each passes alone",
             peak >> 20
         ),
