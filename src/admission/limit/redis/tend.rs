@@ -60,10 +60,7 @@ impl Shared {
         let (mut is_reached, mut last) = (false, Ok(()));
         for (line, connected) in connecting.join_all().await {
             match connected {
-                Ok(()) => {
-                    line.steadiness().came(Instant::now());
-                    is_reached = true;
-                }
+                Ok(_) => is_reached = true,
                 Err(cause) => {
                     let is_news = line.steadiness().went(Instant::now());
                     self.tell_lost(Some(&line), is_news, &cause);
@@ -210,8 +207,8 @@ impl Shared {
                 self.keep(line, &link).await;
             } else {
                 match self.connect(line).await {
-                    Ok(()) => {
-                        if line.steadiness().came(Instant::now()) {
+                    Ok(is_news) => {
+                        if is_news {
                             self.tell_shared(Some(line));
                         }
                         continue;
@@ -262,8 +259,8 @@ impl Shared {
     }
 
     /// Makes a new link and tells the server what it has missed; then requests use it. A server that
-    /// needs longer than a request waits is no better than none.
-    pub(super) async fn connect(&self, line: &Arc<Line>) -> Result<(), String> {
+    /// needs longer than a request waits is no better than none. True if the link is news.
+    pub(super) async fn connect(&self, line: &Arc<Line>) -> Result<bool, String> {
         let connecting = async {
             let mut connection = match &line.target {
                 Target::Main => self.dialer.dial().await,
@@ -287,12 +284,14 @@ impl Shared {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("no answer in time".to_owned()),
         };
+        // Before a request can lose it again.
+        let is_news = line.steadiness().came(Instant::now());
         line.put(Link {
             connection,
             epoch: self.epochs.fetch_add(1, Ordering::Relaxed) + 1,
             breaker: Breaker::default(),
         });
-        Ok(())
+        Ok(is_news)
     }
 
     /// Asks as a request would.
