@@ -286,6 +286,15 @@ impl Refusal {
         refusal
     }
 
+    /// There is no memory for it.
+    pub fn overloaded() -> Refusal {
+        Refusal::new(
+            Kind::Overloaded,
+            "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
+        )
+        .retry_after(1)
+    }
+
     /// The relay's own fault; what happened is in its log.
     pub fn panicked() -> Refusal {
         Refusal::new(

@@ -26,10 +26,10 @@ use std::sync::Arc;
 
 pub use calls::{Calls, Noter};
 pub use drain::{Departure, Drain};
-pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
+pub use limit::{Asking, Limiter, LimiterState, Reach, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};
-pub use pressure::{Holding, Level, Pressure};
+pub use pressure::{HELD_FOR_NOTHING, Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
 pub use sealing::{LIVES_S, Minted, Sealing, TokenTerms};
@@ -297,11 +297,12 @@ impl Gate {
         }
     }
 
-    /// Finds out who asks for a route of the relay's own, whether they may, and charges them for it.
-    pub async fn welcome(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+    /// Finds out who asks for a route of the relay's own, whether they may, and takes what it needs,
+    /// to be held until it is answered.
+    pub async fn welcome(&self, ask: &Ask<'_>) -> Result<(Principal, Taken), Refusal> {
         let principal = self.identify(ask).await?;
-        self.limiter.charge(&asking(ask, &principal)).await?;
-        Ok(principal)
+        let taken = self.limiter.take(&asking(ask, &principal)).await?;
+        Ok((principal, taken))
     }
 
     /// Finds out who asks, and whether they may: the same for what is relayed and for the relay's
@@ -325,14 +326,14 @@ impl Gate {
         self.check_page(origin)
     }
 
-    /// Charges what a stranger asks for.
-    pub async fn charge_stranger(&self, client: IpAddr) -> Result<Taken, Refusal> {
-        self.limiter.charge(&stranger(client)).await
+    /// Takes what a stranger's request needs, to be held until it is answered.
+    pub async fn welcome_stranger(&self, client: IpAddr) -> Result<Taken, Refusal> {
+        self.limiter.take(&stranger(client)).await
     }
 
     /// Gives a stranger back what turned out to be nobody's trial.
     pub async fn forgive_stranger(&self, client: IpAddr, taken: Taken) {
-        self.limiter.give_back(&stranger(client), taken).await;
+        self.limiter.forgive(&stranger(client), taken).await;
     }
 
     /// Whether new work is taken at all.
@@ -345,11 +346,7 @@ impl Gate {
             .retry_after(DRAIN_RETRY_AFTER_S));
         }
         if self.pressure.level() >= Level::Shedding {
-            return Err(Refusal::new(
-                Kind::Overloaded,
-                "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
-            )
-            .retry_after(1));
+            return Err(Refusal::overloaded());
         }
         Ok(())
     }

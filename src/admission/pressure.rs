@@ -31,6 +31,9 @@ impl Level {
     }
 }
 
+/// What anything may take of memory without being counted, in bytes: most messages and bodies are this
+/// small.
+pub const HELD_FOR_NOTHING: usize = 64 * 1024;
 /// The part of the budget that all that is read whole may take together.
 const WHOLE_SHARE: u64 = 4;
 
@@ -100,6 +103,13 @@ impl Holding {
         self.bytes += more;
         true
     }
+
+    /// Gives back what is more than this.
+    pub fn shrink_to(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.pressure.held.fetch_sub(less, Ordering::Relaxed);
+        self.bytes -= less;
+    }
 }
 
 impl Drop for Holding {
@@ -137,6 +147,10 @@ mod tests {
         let (mut one, mut other) = (pressure.holding(), pressure.holding());
         assert!(one.grow_to(40) && one.grow_to(60) && other.grow_to(40));
         assert!(!other.grow_to(41) && !one.grow_to(61));
+        one.shrink_to(70);
+        assert!(!other.grow_to(41));
+        one.shrink_to(59);
+        assert!(other.grow_to(41));
         drop(one);
         assert!(other.grow_to(100) && !pressure.holding().grow_to(1));
     }

@@ -1,9 +1,11 @@
 //! Visitor: whoever calls a route of the relay's own, as the edge saw it. Nothing in it is verified.
 
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use super::{Ask, Claim, Right};
 use crate::family::Family;
+use crate::fields::Allowance;
 
 /// What the wire claims about who asks.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,7 @@ pub struct Visitor {
     origin: Option<String>,
     client: IpAddr,
     direct_loopback: bool,
+    allowance: Arc<OnceLock<Allowance>>,
 }
 
 /// Never printed: it may hold a credential.
@@ -79,7 +82,20 @@ impl Visitor {
             origin: caller.origin.map(str::to_owned),
             client: caller.client,
             direct_loopback: caller.direct_loopback,
+            allowance: Arc::default(),
         }
+    }
+
+    /// Notes what is left of a limit that the visit was charged to.
+    pub fn note(&self, allowance: Option<Allowance>) {
+        if let Some(allowance) = allowance {
+            let _ = self.allowance.set(allowance);
+        }
+    }
+
+    /// What is left of it, for the answer.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.allowance.get().copied()
     }
 
     /// The caller again.

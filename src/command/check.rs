@@ -1,4 +1,4 @@
-//! `check`: reads the configuration, dials the upstream, and says in words what it found.
+//! `check`: reads the configuration, dials what it names, and says in words what it found.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::allowed::allowed;
 use super::{runtime, say};
+use crate::admission::Limiter;
 use crate::config::{self, BaseUrl, Config, Loaded};
 use crate::store;
 use crate::telemetry::{Counters, redact};
@@ -57,11 +58,20 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             config.database.shown()
         )));
     }
+    let redis = runtime.block_on(Limiter::try_redis(&config.limiting))?;
+    if let Some((shown, reached)) = &redis {
+        let words = match reached {
+            Ok(()) => "reached, limits can be shared in it".to_owned(),
+            Err(cause) => format!("not usable: {cause}"),
+        };
+        say(&redact(&format!("Redis {shown}: {words}")));
+    }
+    let has_redis = redis.is_none_or(|(_, reached)| reached.is_ok());
     say("who may do what:");
     for line in allowed(config) {
         say(&format!("  {line}"));
     }
-    Ok(match found.is_good && database.is_ok() {
+    Ok(match found.is_good && database.is_ok() && has_redis {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })

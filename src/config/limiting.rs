@@ -144,7 +144,7 @@ pub(super) const LIMITING: &[Row] = &[
         name: "REPLICAS",
         accepts: "a whole number above 0",
         help: "How many relays share the limits: each takes this part of a limit wherever it counts alone. Unset, it is how many \
-               were seen in Redis within the last 30 s, and 1 without Redis.",
+               were seen in Redis within the last 30 s, and 1 without Redis or before it first answers.",
         section: Section::Rates,
         set: |draft, text| {
             put(

@@ -158,19 +158,27 @@ fn addresses(text: &str, default_port: u16) -> Result<Vec<(String, u16)>, String
     addresses.collect()
 }
 
-/// `user:password`, `:password`, or a password alone as some dashboards print it.
+/// `user:password`, or `:password`. A word alone is a user everywhere else, and most often meant as a
+/// password; `user:` is one whose user needs none.
 fn credentials(text: &str) -> Result<(Option<String>, Option<SecretString>), String> {
     if text.contains(['/', '@']) {
         return Err(
             "has a user or password with characters that must be percent-encoded".to_owned(),
         );
     }
-    let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let some = |text: &str| -> Result<Option<String>, String> {
-        let text = decoded(text)?;
-        Ok((!text.is_empty()).then_some(text))
+    let Some((user, password)) = text.split_once(':') else {
+        return Err(
+            "has a user and no password: a password alone is written as :password@, a user that needs none as user:@"
+                .to_owned(),
+        );
     };
-    Ok((some(user)?, some(password)?.map(SecretString::from)))
+    let (user, password) = (decoded(user)?, decoded(password)?);
+    // A server asks for a password with a user, be it an empty one.
+    let has_password = !user.is_empty() || !password.is_empty();
+    Ok((
+        (!user.is_empty()).then_some(user),
+        has_password.then(|| SecretString::from(password)),
+    ))
 }
 
 fn decoded(text: &str) -> Result<String, String> {
@@ -254,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn a_word_before_the_host_must_say_whether_it_is_a_user_or_a_password() {
+        let fault = RedisUrl::parse("redis://planted@h").expect_err("one word");
+        assert!(
+            fault.contains(":password@") && fault.contains("user:@"),
+            "{fault}"
+        );
+        let read = |text| {
+            let url = read(text);
+            let password = url.password.map(|word| word.expose_secret().to_owned());
+            (url.username, password)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(read("redis://:p@h"), (None, some("p")));
+        assert_eq!(read("redis://u:@h"), (some("u"), some("")));
+        assert_eq!(read("redis://:@h"), (None, None));
+    }
+
+    #[test]
     fn what_is_no_redis_is_refused_without_its_password() {
         for text in [
             "localhost:6379",
@@ -264,7 +290,8 @@ mod tests {
             "redis://u:planted@h:port",
             "redis://u:planted@h/one",
             "redis://a,b",
-            "redis+sentinel://planted@a",
+            "redis://planted@h",
+            "redis+sentinel://u:planted@a",
             "redis+cluster://a/1",
             "unix://run/redis.sock",
             "redis://u:%FFplanted@h",

@@ -90,7 +90,7 @@ pub(super) async fn register(
     stranger: Stranger,
     Input(new): Input<Registration>,
 ) -> Result<(StatusCode, Json<UserView>), No> {
-    stranger.charge().await?;
+    let _held = stranger.take().await?;
     let details = Details {
         username: new.username.0,
         email: new.email.0,
@@ -138,7 +138,7 @@ pub(super) async fn refresh(
     let accounts = &visit.accounts;
     let tokens = match shown.refresh_token {
         Some(token) => {
-            let trial = visit.charge().await?;
+            let trial = visit.take().await?;
             let tokens = accounts.refresh(&token.0, visit.client).await;
             // Nobody tried anything where the database did not answer.
             if !matches!(&tokens, Err(refusal) if refusal.kind() == Kind::BadLogin) {
@@ -146,7 +146,7 @@ pub(super) async fn refresh(
             }
             tokens?
         }
-        None => accounts.renew(visit.signed_in?.account()).await?,
+        None => accounts.renew(visit.signed_in().await?.account()).await?,
     };
     Ok(Json(tokens.into()))
 }
@@ -166,10 +166,12 @@ pub(super) async fn logout(
     let accounts = &visit.accounts;
     match shown.refresh_token {
         Some(token) => {
-            visit.charge().await?;
-            accounts.log_out_by_refresh_token(&token.0).await?;
+            let trial = visit.take().await?;
+            if accounts.log_out_by_refresh_token(&token.0).await? {
+                visit.forgive(trial).await;
+            }
         }
-        None => accounts.log_out(visit.signed_in?.account()).await?,
+        None => accounts.log_out(visit.leaving().await?.account()).await?,
     }
     Ok(StatusCode::NO_CONTENT)
 }

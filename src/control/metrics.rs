@@ -15,7 +15,7 @@ use super::answer::{ErrorView, No};
 use super::measure::{counter, durations, gauge, maybe, wide};
 use super::system::{Process, process};
 use super::visit::Operator;
-use crate::admission::LimiterState;
+use crate::admission::{LimiterState, Reach};
 use crate::error::Refusal;
 use crate::telemetry::{Lane, LaneCounts, Outcome, Snapshot};
 
@@ -224,14 +224,14 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "openai_relay_limits_redis_up",
-        help: "1 while limits are shared in Redis; absent without Redis",
+        help: "1 while limits are shared in Redis, in all of a cluster; absent without Redis",
         tell: |now, encoder| {
             maybe(
                 encoder,
                 now.limits
                     .shared
                     .as_ref()
-                    .map(|all| u64::from(all.is_reached)),
+                    .map(|all| u64::from(all.reach == Reach::Whole)),
             )
         },
         ..PLAIN

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Control;
+use crate::admission::Reach;
 use crate::telemetry::{Outcome, Snapshot};
 
 /// `GET /`: what this is; hosting platforms probe it.
@@ -73,7 +74,7 @@ pub(super) async fn stats(State(control): State<Control>) -> Json<Value> {
     body["startTime"] = json!(now.start_time_ms);
     body["limits"] = limits(&control);
     body["exchanges"] = json!({
-        "total": now.exchanges(),
+        "total": now.exchanges() + now.turned_away,
         "active": now.running(),
         "completed": now.ended(&[Outcome::Completed, Outcome::Idle]),
         "clientGone": now.ended(&[Outcome::ClientGone, Outcome::Stalled]),
@@ -97,8 +98,11 @@ fn limits(control: &Control) -> Value {
     let limits = control.gate.limiter().state();
     let counted = match limits.shared {
         None => "in memory",
-        Some(shared) if shared.is_reached => "in Redis",
-        Some(_) => "alone",
+        Some(shared) => match shared.reach {
+            Reach::Whole => "in Redis",
+            Reach::Part => "partly in Redis",
+            Reach::None => "alone",
+        },
     };
     json!({
         "counted": counted,

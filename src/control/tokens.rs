@@ -47,7 +47,7 @@ pub(super) struct TokenView {
 ))]
 pub(super) async fn make(
     State(control): State<Control>,
-    Sealer(principal): Sealer,
+    sealer: Sealer,
     headers: HeaderMap,
     Perhaps(new): Perhaps<NewToken>,
 ) -> Result<(StatusCode, Json<TokenView>), No> {
@@ -60,7 +60,7 @@ pub(super) async fn make(
     terms.set_rules(new.rules);
     let expires_at_s = (now_ms() / 1000).saturating_add_unsigned(life_s);
     let sealing = control.gate.sealing();
-    let minted = sealing.mint(&principal, expires_at_s, &terms, None)?;
+    let minted = sealing.mint(&sealer.principal, expires_at_s, &terms, None)?;
     Ok((
         StatusCode::CREATED,
         Json(TokenView {

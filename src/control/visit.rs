@@ -28,13 +28,15 @@ pub(super) struct Stranger {
     pub(super) accounts: Arc<Accounts>,
     pub(super) client: IpAddr,
     gate: Arc<Gate>,
+    visitor: Visitor,
 }
 
 impl Stranger {
-    /// Charges what is asked for.
-    pub(super) async fn charge(&self) -> Result<(), No> {
-        self.gate.charge_stranger(self.client).await?;
-        Ok(())
+    /// Takes what is asked for of the limits, to be held until it is done.
+    pub(super) async fn take(&self) -> Result<Taken, No> {
+        let taken = self.gate.welcome_stranger(self.client).await?;
+        self.visitor.note(taken.allowance());
+        Ok(taken)
     }
 }
 
@@ -50,16 +52,20 @@ impl FromRequestParts<Control> for Stranger {
             accounts,
             client: caller.client,
             gate: Arc::clone(&control.gate),
+            visitor,
         })
     }
 }
 
-/// A user who is logged in.
-pub(super) struct SignedIn(Standing);
+/// A user who is logged in, with what its request took of the limits.
+pub(super) struct SignedIn {
+    standing: Standing,
+    _taken: Taken,
+}
 
 impl SignedIn {
     pub(super) fn account(&self) -> &Account {
-        self.0.account()
+        self.standing.account()
     }
 }
 
@@ -67,22 +73,44 @@ impl FromRequestParts<Control> for SignedIn {
     type Rejection = No;
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, No> {
-        Ok(SignedIn(standing(parts, control, Right::User).await?))
+        accounts(control)?;
+        let visitor = visitor(parts)?;
+        Ok(sign_in(&control.gate, &visitor).await?)
     }
+}
+
+async fn sign_in(gate: &Gate, visitor: &Visitor) -> Result<SignedIn, Refusal> {
+    let (principal, taken) = gate.welcome(&visitor.caller().ask(Right::User)).await?;
+    visitor.note(taken.allowance());
+    Ok(SignedIn {
+        standing: standing(principal)?,
+        _taken: taken,
+    })
 }
 
 /// Somebody who may be logged in: refreshing and logging out also work by a refresh token.
 pub(super) struct MaybeSignedIn {
     pub(super) accounts: Arc<Accounts>,
     pub(super) client: IpAddr,
-    pub(super) signed_in: Result<SignedIn, No>,
     gate: Arc<Gate>,
+    visitor: Visitor,
 }
 
 impl MaybeSignedIn {
-    /// Charges a refresh token that is tried.
-    pub(super) async fn charge(&self) -> Result<Taken, No> {
-        Ok(self.gate.charge_stranger(self.client).await?)
+    /// The user, if it is one.
+    pub(super) async fn signed_in(&self) -> Result<SignedIn, No> {
+        Ok(sign_in(&self.gate, &self.visitor).await?)
+    }
+
+    /// The same for somebody who leaves, which costs nothing.
+    pub(super) async fn leaving(&self) -> Result<Standing, No> {
+        let ask = self.visitor.caller().ask(Right::User);
+        Ok(standing(self.gate.identify(&ask).await?)?)
+    }
+
+    /// Takes what the trial of a refresh token needs.
+    pub(super) async fn take(&self) -> Result<Taken, No> {
+        Ok(self.gate.welcome_stranger(self.client).await?)
     }
 
     /// It was good: many users may share an address.
@@ -101,12 +129,11 @@ impl FromRequestParts<Control> for MaybeSignedIn {
         if caller.claim == Claim::None {
             control.gate.check_stranger(caller.origin)?;
         }
-        let signed_in = SignedIn::from_request_parts(parts, control).await;
         Ok(MaybeSignedIn {
             accounts,
             client: caller.client,
-            signed_in,
             gate: Arc::clone(&control.gate),
+            visitor,
         })
     }
 }
@@ -124,12 +151,18 @@ impl FromRequestParts<Control> for Admin {
     type Rejection = No;
 
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, No> {
-        Ok(Admin(standing(parts, control, Right::Admin).await?))
+        accounts(control)?;
+        let visitor = visitor(parts)?;
+        let ask = visitor.caller().ask(Right::Admin);
+        Ok(Admin(standing(control.gate.identify(&ask).await?)?))
     }
 }
 
-/// Somebody who may make sealed tokens.
-pub(super) struct Sealer(pub(super) Principal);
+/// Somebody who may make sealed tokens, with what the request took of the limits.
+pub(super) struct Sealer {
+    pub(super) principal: Principal,
+    _taken: Taken,
+}
 
 impl FromRequestParts<Control> for Sealer {
     type Rejection = No;
@@ -137,7 +170,12 @@ impl FromRequestParts<Control> for Sealer {
     async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, No> {
         let visitor = visitor(parts)?;
         let ask = visitor.caller().ask(Right::Seal);
-        Ok(Sealer(control.gate.welcome(&ask).await?))
+        let (principal, taken) = control.gate.welcome(&ask).await?;
+        visitor.note(taken.allowance());
+        Ok(Sealer {
+            principal,
+            _taken: taken,
+        })
     }
 }
 
@@ -163,10 +201,8 @@ impl FromRequestParts<Control> for Operator {
     }
 }
 
-async fn standing(parts: &mut Parts, control: &Control, right: Right) -> Result<Standing, Refusal> {
-    accounts(control)?;
-    let visitor = visitor(parts)?;
-    match control.gate.welcome(&visitor.caller().ask(right)).await? {
+fn standing(principal: Principal) -> Result<Standing, Refusal> {
+    match principal {
         Principal::Account(standing) => Ok(standing),
         // The gate lets nobody else do these.
         _ => Err(Refusal::new(Kind::Forbidden, "This route is for users.")),

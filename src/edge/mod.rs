@@ -240,17 +240,20 @@ impl Edge {
         mut request: Request<ClientBody>,
         facts: &admission::Request,
     ) -> Response<Body> {
-        request.extensions_mut().insert(visitor);
+        request.extensions_mut().insert(visitor.clone());
         let mut router = self.control.clone();
         let answered = if request.method().is_safe() {
             router.call(request).await
         } else {
             Finish::of(request, &self.gate, |request| router.call(request)).await
         };
-        let response = match answered {
+        let mut response = match answered {
             Ok(response) => response.map(Body::Control),
             Err(never) => match never {},
         };
+        if let Some(allowance) = visitor.allowance() {
+            allowance.write(response.headers_mut());
+        }
         if let Some(refusal) = response.extensions().get::<Refusal>() {
             self.gate.turn_away(refusal.clone(), facts);
         }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use ::http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
+use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -21,10 +21,12 @@ use super::{Relay, Wish, X_RELAY_MODEL};
 use crate::admission::Permit;
 use crate::error::{Problem, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
-use crate::wire::{ClientBody, read_whole};
+use crate::wire::ClientBody;
 
 /// The largest request, in bytes: images may be inside.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
+/// What a request grows by at the most, but for a long name of a model, in bytes.
+const ADDED: usize = 64;
 /// The largest error that gets a `detail`, and the largest list of models, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
 const MAX_LIST: usize = 8 * 1024 * 1024;
@@ -74,11 +76,13 @@ impl Relay {
     ) -> Result<Response<Answered>, Refusal> {
         let (head, body) = request.into_parts();
         let too_large = "A chat request is at most 32 MiB here.";
-        let body = read_whole(body, MAX_REQUEST, too_large).await;
-        let rewritten = body.and_then(|body| {
-            rewrite(&body, is_streamed, &self.default_model, |model| {
-                self.replace_model(model)
-            })
+        let body = self.read_whole(body, MAX_REQUEST, too_large).await;
+        let rewritten = body.and_then(|mut body| {
+            body.make_room(body.len() + ADDED)?;
+            let successor = |model: &str| self.replace_model(model);
+            let (sent, replaced) = rewrite(&body, is_streamed, &self.default_model, successor)?;
+            body.replace(sent);
+            Ok((body.into_bytes(), replaced))
         });
         let (body, replaced) = rewritten.map_err(|refusal| exchange.refused(refusal))?;
         let mut headers = head.headers;
@@ -209,8 +213,18 @@ fn rewrite<'a>(
     is_streamed: bool,
     default_model: &str,
     successor: impl Fn(&str) -> Option<&'a str>,
-) -> Result<(Bytes, Option<HeaderValue>), Refusal> {
-    let fields: Fields<'_> = serde_json::from_slice(body).map_err(|error| {
+) -> Result<(Vec<u8>, Option<HeaderValue>), Refusal> {
+    let mut request = Rewriting {
+        sent: Vec::with_capacity(body.len() + ADDED),
+        successor,
+        has_model: false,
+        replaced: None,
+    };
+    request.sent.push(b'{');
+    let mut reading = serde_json::Deserializer::from_slice(body);
+    let read = reading.deserialize_map(&mut request);
+    let read = read.and_then(|()| reading.end());
+    read.map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let what = match error.classify() {
             serde_json::error::Category::Data => "Send a JSON object",
@@ -218,62 +232,68 @@ fn rewrite<'a>(
         };
         Refusal::over_fields(vec![Problem::of("", format!("{what} ({place})."))])
     })?;
-    let kept = fields.0.iter().filter(|(name, value)| {
+    let Rewriting {
+        mut sent,
+        has_model,
+        replaced,
+        ..
+    } = request;
+    if !has_model {
+        sent.extend(format!("\"model\":{},", Value::from(default_model)).into_bytes());
+    }
+    sent.extend(format!("\"stream\":{is_streamed}}}").into_bytes());
+    Ok((sent, replaced))
+}
+
+/// A request that is written while it is read, field by field.
+struct Rewriting<S> {
+    sent: Vec<u8>,
+    successor: S,
+    has_model: bool,
+    replaced: Option<HeaderValue>,
+}
+
+impl<'a, S: Fn(&str) -> Option<&'a str>> Rewriting<S> {
+    fn field(&mut self, name: &str, value: &RawValue) {
         let is_nothing = matches!(value.get(), "null" | "\"\"");
-        name != "stream" && !(name == "model" && is_nothing)
-    });
-    let mut sent = String::with_capacity(body.len() + 64);
-    sent.push('{');
-    let (mut has_model, mut replaced) = (false, None);
-    for (name, value) in kept {
-        sent.push_str(&Value::from(name.as_ref()).to_string());
-        sent.push(':');
+        if name == "stream" || (name == "model" && is_nothing) {
+            return;
+        }
+        write(&mut self.sent, name);
+        self.sent.push(b':');
         let mut new = None;
         if name == "model" {
-            has_model = true;
+            self.has_model = true;
             let model = serde_json::from_str::<Cow<'_, str>>(value.get());
-            new = model.ok().and_then(|model| successor(&model));
+            new = model.ok().and_then(|model| (self.successor)(&model));
         }
         match new {
             Some(new) => {
-                sent.push_str(&Value::from(new).to_string());
-                replaced = HeaderValue::from_str(new).ok();
+                write(&mut self.sent, new);
+                self.replaced = HeaderValue::from_str(new).ok();
             }
-            None => sent.push_str(value.get()),
+            None => self.sent.extend_from_slice(value.get().as_bytes()),
         }
-        sent.push(',');
+        self.sent.push(b',');
     }
-    if !has_model {
-        sent.push_str(&format!("\"model\":{},", Value::from(default_model)));
-    }
-    sent.push_str(&format!("\"stream\":{is_streamed}}}"));
-    Ok((Bytes::from(sent), replaced))
 }
 
-/// The fields of an object in order, their values as they were written.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+fn write(sent: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(sent, text).expect("a text is JSON, and memory takes it");
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
-        struct Object;
+impl<'de, 'a, S: Fn(&str) -> Option<&'a str>> Visitor<'de> for &mut Rewriting<S> {
+    type Value = ();
 
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+    fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
 
-            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(entry) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
-                    fields.push(entry);
-                }
-                Ok(fields)
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? {
+            self.field(&name, value);
         }
-
-        deserializer.deserialize_map(Object).map(Fields)
+        Ok(())
     }
 }
 
@@ -288,7 +308,7 @@ mod tests {
         let sent = rewrite(body.as_bytes(), is_streamed, "default", successor);
         let (sent, replaced) = sent.expect("an object");
         assert_eq!(replaced.is_some(), body.contains("\"old\""));
-        String::from_utf8(sent.to_vec()).expect("text")
+        String::from_utf8(sent).expect("text")
     }
 
     #[test]

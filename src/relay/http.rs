@@ -14,7 +14,7 @@ use super::{Relay, Wish, X_RELAY_MODEL, form};
 use crate::admission::Permit;
 use crate::error::Refusal;
 use crate::upstream::RequestBody;
-use crate::wire::{ClientBody, Target, read_whole};
+use crate::wire::{ClientBody, Target};
 
 /// The longest form of a call, in bytes.
 const MAX_CALL: usize = 256 * 1024;
@@ -90,7 +90,7 @@ impl Relay {
         body: ClientBody,
     ) -> Result<(RequestBody, Option<HeaderValue>), Refusal> {
         let too_large = "A call's offer and session are at most 256 KiB here.";
-        let body = read_whole(body, MAX_CALL, too_large).await;
+        let body = self.read_whole(body, MAX_CALL, too_large).await;
         let mut body = body.map_err(|refusal| exchange.refused(refusal))?;
         let content_type = headers.get(header::CONTENT_TYPE);
         let place = content_type
@@ -101,14 +101,16 @@ impl Relay {
             && let Some((session, model)) =
                 renew_session(&body[place.clone()], |model| self.replace_model(model))
         {
-            body = [&body[..place.start], &session, &body[place.end..]]
-                .concat()
-                .into();
+            let renewed = [&body[..place.start], &session, &body[place.end..]].concat();
+            body.replace(renewed);
             replaced = HeaderValue::from_str(model).ok();
         }
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::EXPECT);
-        Ok((RequestBody::whole(body, exchange.sent()), replaced))
+        Ok((
+            RequestBody::whole(body.into_bytes(), exchange.sent()),
+            replaced,
+        ))
     }
 }
 

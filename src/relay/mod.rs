@@ -19,6 +19,7 @@ mod retired;
 mod sdp;
 mod secret;
 mod socket;
+mod whole;
 
 pub use body::{Answered, Cut, RelayedBody};
 pub use chat::Chat;
@@ -128,8 +129,8 @@ impl Relay {
     /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's
     /// credential is withdrawn before that.
     async fn send(&self, exchange: &mut Exchange, wish: Wish<'_>) -> Result<Reply, Refusal> {
-        let judged = judge::see(exchange.principal(), wish, &self.rules.pressure).await;
-        let (wish, _held) = judged.map_err(|refusal| exchange.refused(refusal))?;
+        let judged = self.judge(exchange.principal(), wish).await;
+        let wish = judged.map_err(|refusal| exchange.refused(refusal))?;
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,

@@ -74,21 +74,23 @@ impl Relay {
         let keeps = self.sealing.keeps_secrets_of(exchange.principal());
         let keeps = keeps.map_err(|refusal| exchange.refused(refusal))?;
         let terms = TokenTerms::of_page(&headers);
-        let body = read_whole(body, MAX_SECRET, TOO_LARGE).await;
-        let body = body.map_err(|refusal| exchange.refused(refusal))?;
+        let body = self.read_whole(body, MAX_SECRET, TOO_LARGE).await;
+        let mut body = body.map_err(|refusal| exchange.refused(refusal))?;
         let mut translator = Translator::new(kind, self.aliases.clone());
         let rewritten = translator.secret_request(&body);
         let replaced = rewritten
             .as_ref()
             .and_then(|rewritten| self.note(rewritten));
-        let body = rewritten.map_or(body, |rewritten| Bytes::from(rewritten.text));
+        if let Some(rewritten) = rewritten {
+            body.replace(rewritten.text);
+        }
         // The answer is read.
         headers.remove(header::ACCEPT_ENCODING);
         let wish = Wish {
             method: Method::POST,
             target: SECRETS,
             headers,
-            body: RequestBody::whole(body, exchange.sent()),
+            body: RequestBody::whole(body.into_bytes(), exchange.sent()),
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;

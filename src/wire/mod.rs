@@ -22,4 +22,4 @@ pub use link::{Io, Link};
 pub use output::Output;
 pub use pace::Pace;
 pub use target::Target;
-pub use whole::read_whole;
+pub use whole::{read_whole, read_whole_while};

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use super::body::BodyError;
 use crate::error::{Kind, Refusal};
@@ -36,18 +36,55 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let collected = Limited::new(body, limit).collect().await;
-    collected.map(|body| body.to_bytes()).map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            return Refusal::new(Kind::BodyTooLarge, too_large);
+    let whole = read_whole_while(body, limit, too_large, |_| true).await?;
+    Ok(Bytes::from(whole.unwrap_or_default()))
+}
+
+/// The same for as long as so many bytes may be held; `None` once they may not.
+pub async fn read_whole_while<B>(
+    body: B,
+    limit: usize,
+    too_large: &'static str,
+    mut may_hold: impl FnMut(usize) -> bool,
+) -> Result<Option<Vec<u8>>, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut body = std::pin::pin!(body);
+    let announced = body.size_hint().exact();
+    let announced = announced.and_then(|length| usize::try_from(length).ok());
+    let most = announced.unwrap_or(limit).min(limit);
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| unreadable(error.into().as_ref()))?;
+        let Some(piece) = frame.data_ref() else {
+            continue;
+        };
+        if piece.len() > limit - whole.len() {
+            return Err(Refusal::new(Kind::BodyTooLarge, too_large));
         }
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error.as_ref());
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<BodyError>() {
-                return Refusal::from(*error);
-            }
-            cause = error.source();
+        let length = whole.len() + piece.len();
+        if length > whole.capacity() {
+            // Doubled, as far as it can come to that.
+            let room = (2 * length).min(most).max(length);
+            whole.reserve_exact(room - whole.len());
         }
-        Refusal::from(BodyError::Gone)
-    })
+        whole.extend_from_slice(piece);
+        if !may_hold(whole.capacity()) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(whole))
+}
+
+fn unreadable(error: &(dyn Error + 'static)) -> Refusal {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<BodyError>() {
+            return Refusal::from(*error);
+        }
+        cause = error.source();
+    }
+    Refusal::from(BodyError::Gone)
 }

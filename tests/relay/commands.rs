@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use crate::support::relay::command;
 use crate::support::{
-    Connection, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request, upstream,
+    Connection, RELAY_TOKEN, RedisServer, Relay, SERVER_KEY, authorization, pair_with, request,
+    upstream,
 };
 
 /// Runs a command to its end.
@@ -367,6 +368,37 @@ async fn check_looks_at_the_database_of_accounts_and_changes_nothing_in_it() {
     }
     assert!(!file.exists());
     std::fs::remove_dir_all(&folder).expect("it is there");
+}
+
+#[tokio::test]
+async fn check_looks_at_redis_and_leaves_nothing_in_it() {
+    let base_url = one_answer("200 OK", r#"{"data":[]}"#).await;
+    let server = RedisServer::start();
+    let gone = "redis://:planted@127.0.0.1:1/0".to_owned();
+    for (url, replicas, code, says) in [
+        (server.url(), "", 0, "reached, limits can be shared in it"),
+        (gone.clone(), "2", 1, "not usable"),
+        (gone, "", 1, "REPLICAS is not set"),
+    ] {
+        let variables = [
+            ("OPENAI_BASE_URL", base_url.as_str()),
+            ("OPENAI_API_KEY", SERVER_KEY),
+            ("REDIS_URL", url.as_str()),
+            ("REPLICAS", replicas),
+            // So that a busy machine decides nothing.
+            ("REDIS_TIMEOUT", "2s"),
+        ];
+        let output = run(&["check"], &variables).await;
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(says), "{says}: {said}");
+        assert_eq!(
+            said.contains("REPLICAS is not set"),
+            says.starts_with("REPLICAS")
+        );
+        assert!(!said.contains("planted"), "{said}");
+    }
+    assert_eq!(server.say("DBSIZE"), ":0\r\n");
 }
 
 #[tokio::test]

@@ -237,12 +237,12 @@ impl Accounts {
         self.end_login(&account.login_id).await
     }
 
-    /// Ends the login that a refresh token belongs to, if there is one.
-    pub async fn log_out_by_refresh_token(&self, token: &str) -> Result<(), Refusal> {
+    /// Ends the login that a refresh token belongs to; whether there is one.
+    pub async fn log_out_by_refresh_token(&self, token: &str) -> Result<bool, Refusal> {
         let login = self.directory.store.login_of(&hash(token)).await;
         match login.map_err(failed)? {
-            Some(login_id) => self.end_login(&login_id).await,
-            None => Ok(()),
+            Some(login_id) => self.end_login(&login_id).await.map(|()| true),
+            None => Ok(false),
         }
     }
 

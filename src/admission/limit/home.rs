@@ -17,13 +17,17 @@ use crate::config::Limiting;
 /// How often what is full again is looked for.
 const SWEEP: Duration = Duration::from_secs(20);
 
+/// What an operator hears whose relays may not know of each other.
+pub(super) const ALONE_WITHOUT_REPLICAS: &str = "REPLICAS is not set: until Redis answers for the first time, each \
+     relay takes all of each limit, and so many relays let in as many times as much";
+
 /// All counts.
 pub(super) struct Home {
     keys: Keys,
     start: Instant,
     buckets: Buckets,
     running: Running,
-    shared: Option<Shared>,
+    shared: Option<Arc<Shared>>,
     /// How many relays share the limits, where the operator says so.
     replicas: Option<u32>,
 }
@@ -65,7 +69,7 @@ impl Home {
             start: Instant::now(),
             buckets: Buckets::new(),
             running: Running::new(),
-            shared: Shared::new(config)?,
+            shared: Shared::new(config)?.map(Arc::new),
             replicas: config.replicas,
         })
     }
@@ -79,13 +83,15 @@ impl Home {
     ) -> Decision {
         let key = self.keys.of(count.limit, count.subject);
         if let Some(shared) = &self.shared {
-            let epoch = shared.epoch();
-            let known = self.buckets.unknown_debt(key, epoch, self.now());
             let name = count.to_string();
-            let asked = shared.change(&name, quota, true, known, budget).await;
-            if let Some((debt, verdict)) = asked {
-                self.buckets.note(key, debt, epoch, self.now());
-                return Decision { quota, verdict };
+            if let Some(reached) = shared.reach(&name) {
+                let epoch = reached.epoch();
+                let known = self.buckets.unknown_debt(key, epoch, self.now());
+                let asked = shared.change(&reached, &name, quota, true, known, budget);
+                if let Some((debt, verdict)) = asked.await {
+                    self.buckets.note(key, debt, epoch, self.now());
+                    return Decision { quota, verdict };
+                }
             }
         }
         let quota = quota.share(self.replicas());
@@ -97,12 +103,13 @@ impl Home {
     pub(super) async fn give_back(&self, count: &Count<'_>, quota: Quota, budget: &mut Budget) {
         let key = self.keys.of(count.limit, count.subject);
         if let Some(shared) = &self.shared {
-            let epoch = shared.epoch();
             let name = count.to_string();
-            let asked = shared.change(&name, quota, false, 0, budget).await;
-            if let Some((debt, _)) = asked {
-                self.buckets.note(key, debt, epoch, self.now());
-                return;
+            if let Some(reached) = shared.reach(&name) {
+                let asked = shared.change(&reached, &name, quota, false, 0, budget);
+                if let Some((debt, _)) = asked.await {
+                    self.buckets.note(key, debt, reached.epoch(), self.now());
+                    return;
+                }
             }
         }
         let quota = quota.share(self.replicas());
@@ -147,12 +154,12 @@ impl Home {
 
     /// How Redis is doing, where there is one.
     pub(super) fn shared(&self) -> Option<SharedState> {
-        self.shared.as_ref().map(Shared::state)
+        self.shared.as_ref().map(|shared| shared.state())
     }
 
     /// How many relays share the limits.
     pub(super) fn replicas(&self) -> u32 {
-        let seen = self.shared.as_ref().map_or(1, Shared::replicas);
+        let seen = self.shared.as_ref().map_or(1, |shared| shared.replicas());
         self.replicas.unwrap_or(seen).max(1)
     }
 
@@ -178,8 +185,11 @@ impl Home {
 
     /// Tries to reach Redis before the first request.
     pub(super) async fn begin(&self) {
-        if let Some(shared) = &self.shared {
-            shared.begin().await;
+        if let Some(shared) = &self.shared
+            && shared.begin().await.is_err()
+            && self.replicas.is_none()
+        {
+            tracing::warn!("{ALONE_WITHOUT_REPLICAS}");
         }
     }
 

@@ -19,10 +19,11 @@ use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
 use self::bucket::{Quota, Wait};
-use self::home::{Count, Decision, Home, Lease};
+use self::home::{ALONE_WITHOUT_REPLICAS, Count, Decision, Home, Lease};
 use self::key::Subject;
 use self::redis::Budget;
-pub use self::redis::SharedState;
+use self::redis::Shared;
+pub use self::redis::{Reach, SharedState};
 use super::Right;
 use super::network::network;
 use crate::config::{Bound, CallerKind, Limit, Limiting, Per, What};
@@ -103,6 +104,8 @@ pub struct Taken {
     /// What is left of the tightest limit.
     allowance: Option<Allowance>,
     leases: Vec<Lease>,
+    /// What was left of the time for Redis.
+    budget: Budget,
 }
 
 /// How limits are doing, for operators.
@@ -152,16 +155,18 @@ impl Limiter {
                 }
             }
         }
+        taken.budget = budget;
         Ok(taken)
     }
 
-    /// Charges a request that holds no place while it runs.
-    pub async fn charge(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
-        self.charge_within(asking, &mut Budget::default()).await
+    /// Gives back what a request took that is refused at once after all.
+    pub async fn give_back(&self, asking: &Asking<'_>, taken: Taken) {
+        let mut budget = taken.budget;
+        self.give_back_within(asking, taken, &mut budget).await;
     }
 
-    /// Gives back what a request took that is refused after all, or that should cost nothing.
-    pub async fn give_back(&self, asking: &Asking<'_>, taken: Taken) {
+    /// Gives back what a request took that has run, and that should cost nothing.
+    pub async fn forgive(&self, asking: &Asking<'_>, taken: Taken) {
         let mut budget = Budget::default();
         self.give_back_within(asking, taken, &mut budget).await;
     }
@@ -203,6 +208,27 @@ impl Limiter {
     /// Tries to reach Redis, so that the first request finds it. A log line says what came of it.
     pub async fn begin(&self) {
         self.home.begin().await;
+    }
+
+    /// Whether limits can be shared in the Redis that is configured, if one is: where it is, and what
+    /// is wrong. Leaves nothing behind there.
+    ///
+    /// # Errors
+    /// `REDIS_CA_FILE` cannot be read.
+    pub async fn try_redis(config: &Limiting) -> Result<Option<(String, Result<(), String>)>> {
+        let Some(shared) = Shared::new(config)?.map(Arc::new) else {
+            return Ok(None);
+        };
+        let mut begun = shared.begin().await;
+        if begun.is_ok() {
+            begun = shared.probe().await;
+        }
+        shared.leave().await;
+        let hint = match (&begun, config.replicas) {
+            (Err(_), None) => format!(". {ALONE_WITHOUT_REPLICAS}"),
+            _ => String::new(),
+        };
+        Ok(Some((shared.shown(), begun.map_err(|cause| cause + &hint))))
     }
 
     /// Looks after the counts until told to stop.

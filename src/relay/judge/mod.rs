@@ -6,22 +6,18 @@ mod walk;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderValue, header};
-use http_body::Body as _;
 use percent_encoding::percent_decode;
 
+use crate::admission::Principal;
 use crate::admission::keys::rules::{Pin, Rules, forbidden};
-use crate::admission::{Holding, Pressure, Principal};
 use crate::error::{Kind, Refusal};
-use crate::relay::Wish;
 use crate::relay::exchange::Exchange;
+use crate::relay::{Relay, Wish};
 use crate::upstream::{RequestBody, Sent};
-use crate::wire::read_whole;
 use walk::{Findings, Place, walk};
 
 /// The largest body that is held to be seen, in bytes.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
-/// A body of so many bytes is held without asking whether there is room.
-const HELD_FOR_NOTHING: u64 = 64 * 1024;
 /// What is said of a larger one.
 pub(super) const TOO_LARGE: &str =
     "A body is at most 32 MiB where the credential has a rule `models`: it has to be seen whole.";
@@ -39,46 +35,38 @@ const WITHOUT_MODELS: [&str; 7] = [
 /// Routes whose model is in the path, or in a file.
 const UNSEEN: [&str; 3] = ["batches", "engines", "deployments"];
 
-/// Holds a request that is about to go up against its caller's rules. A body that has to be seen is
-/// held whole, within what there is for that; it counts as held for as long as the second value lives.
-pub(super) async fn see<'a>(
-    principal: &Principal,
-    mut wish: Wish<'a>,
-    pressure: &Arc<Pressure>,
-) -> Result<(Wish<'a>, Holding), Refusal> {
-    let mut holding = pressure.holding();
-    let Some(judge) = Judge::of(principal) else {
-        return Ok((wish, holding));
-    };
-    let at = memchr::memchr(b'?', wish.target).unwrap_or(wish.target.len());
-    let (path, query) = (
-        &wish.target[..at],
-        wish.target.get(at + 1..).unwrap_or_default(),
-    );
-    let has_model = judge.query(query)?;
-    let kind = Routed::of(path);
-    if wish.is_seen || !judge.sees_body(kind) {
-        return Ok((wish, holding));
+impl Relay {
+    /// Holds a request that is about to go up against its caller's rules. A body that has to be seen is
+    /// held whole, within what there is for that.
+    pub(super) async fn judge<'a>(
+        &self,
+        principal: &Principal,
+        mut wish: Wish<'a>,
+    ) -> Result<Wish<'a>, Refusal> {
+        let Some(judge) = Judge::of(principal) else {
+            return Ok(wish);
+        };
+        let at = memchr::memchr(b'?', wish.target).unwrap_or(wish.target.len());
+        let (path, query) = (
+            &wish.target[..at],
+            wish.target.get(at + 1..).unwrap_or_default(),
+        );
+        let has_model = judge.query(query)?;
+        let kind = Routed::of(path);
+        if wish.is_seen || !judge.sees_body(kind) {
+            return Ok(wish);
+        }
+        let body = self.read_whole(wish.body, MAX_BODY, TOO_LARGE).await?;
+        judge.body(kind, has_model, &wish.headers, &body)?;
+        if !body.is_empty() {
+            // It came in whatever pieces and goes up as one.
+            wish.headers.remove(header::CONTENT_LENGTH);
+            wish.headers.remove(header::TRANSFER_ENCODING);
+        }
+        // Counted when it was read.
+        wish.body = RequestBody::whole(body.into_bytes(), Sent::default());
+        Ok(wish)
     }
-    let most = wish.body.size_hint().upper();
-    let most = most.unwrap_or(u64::MAX).min(MAX_BODY as u64);
-    if most > HELD_FOR_NOTHING && !holding.grow_to(most) {
-        return Err(Refusal::new(
-            Kind::Overloaded,
-            "This relay is close to its memory budget (MEMORY_BUDGET). Try again shortly.",
-        )
-        .retry_after(1));
-    }
-    let body = read_whole(wish.body, MAX_BODY, TOO_LARGE).await?;
-    judge.body(kind, has_model, &wish.headers, &body)?;
-    if !body.is_empty() {
-        // It came in whatever pieces and goes up as one.
-        wish.headers.remove(header::CONTENT_LENGTH);
-        wish.headers.remove(header::TRANSFER_ENCODING);
-    }
-    // Counted when it was read.
-    wish.body = RequestBody::whole(body, Sent::default());
-    Ok((wish, holding))
 }
 
 /// Judges what a socket asks for.

@@ -12,12 +12,8 @@ use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::pump::{Direction, PumpEnd};
 use super::watchdog::{Side, Watchdog};
-use crate::admission::Holding;
+use crate::admission::{HELD_FOR_NOTHING, Holding};
 use crate::wire::Output;
-
-/// What a message takes at once for what it announces, in bytes; the rest as it comes, out of what
-/// all that is read whole may take together.
-const FIRST_ROOM: usize = 64 * 1024;
 
 /// One whole message.
 #[derive(Debug)]
@@ -85,7 +81,8 @@ impl MessagePump {
             if length > self.max_message {
                 return Err(Violation::too_large());
             }
-            incoming.payload.reserve(announced.min(FIRST_ROOM));
+            // The rest as it comes, out of what all that is read whole may take together.
+            incoming.payload.reserve(announced.min(HELD_FOR_NOTHING));
         }
         self.part = Some(Part {
             left: head.payload,
@@ -124,7 +121,7 @@ impl MessagePump {
 
     /// Holds so many bytes of a message from here on; small ones are held for nothing.
     fn hold(&mut self, bytes: usize, interpreter: &Interpreter) -> Result<(), PumpEnd> {
-        if bytes <= FIRST_ROOM {
+        if bytes <= HELD_FOR_NOTHING {
             return Ok(());
         }
         let holding = self.holding.get_or_insert_with(|| interpreter.holding());

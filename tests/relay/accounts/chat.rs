@@ -1,6 +1,13 @@
 //! The chat routes of the earlier accounts API, over the same trunk as `/v1`.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::support::Connection;
@@ -227,4 +234,90 @@ async fn a_list_of_models_that_hangs_holds_nobody_else_up_and_ends_with_its_logi
         let answer = waiting.answer(false).await.expect("an answer");
         assert_eq!(answer.status, 401, "{script}: {}", answer.text());
     }
+}
+
+/// Sends a request, and reads meanwhile: the head of an answer that may come before the request's end.
+async fn head_of_the_answer(relay: SocketAddr, bytes: Bytes) -> String {
+    let stream = TcpStream::connect(relay).await.expect("a connection");
+    let (reader, mut writer) = stream.into_split();
+    let writing = async { writer.write_all(&bytes).await.is_ok() };
+    let reading = async {
+        let (mut reader, mut head) = (BufReader::new(reader), Vec::new());
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(reader.read_u8().await.expect("a head"));
+        }
+        String::from_utf8_lossy(&head).to_lowercase()
+    };
+    tokio::join!(writing, reading).1
+}
+
+/// P16: memory has a limit, also for chats, which are read whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chats_that_are_read_whole_stay_within_the_memory_budget() {
+    // Hashing the password of a login takes some of it.
+    const BUDGET: u64 = 200 * 1024 * 1024;
+    const LARGE: usize = 8 * 1024 * 1024;
+    const CLIENTS: usize = 40;
+    let people = People::start_with(Home::Sqlite, &[("MEMORY_BUDGET", "200MiB")]).await;
+    let tokens = people.join("alice").await;
+    let lines = [tokens.bearer(), "Content-Type: application/json".to_owned()];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let mut chat = hello();
+    chat["user"] = json!("x".repeat(LARGE));
+    let chat = Bytes::from(request(
+        "POST",
+        COMPLETIONS,
+        &lines,
+        chat.to_string().as_bytes(),
+    ));
+    let relay = people.relay.address();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        clients.spawn(head_of_the_answer(relay, chat.clone()));
+    }
+    let (mut peak, mut heads) = (0, Vec::new());
+    while !clients.is_empty() {
+        let look = Duration::from_millis(5);
+        if let Ok(Some(head)) = tokio::time::timeout(look, clients.join_next()).await {
+            heads.push(head.expect("a client"));
+        }
+        peak = peak.max(people.relay.memory());
+    }
+    assert!(peak < BUDGET, "{} MiB", peak >> 20);
+    let answered = |status: &str| {
+        let first = format!("http/1.1 {status} ");
+        heads.iter().filter(|head| head.starts_with(&first)).count()
+    };
+    let (whole, refused) = (answered("200"), answered("503"));
+    assert!(whole > 0 && refused > 0, "{whole}, {refused}");
+    assert_eq!(whole + refused, CLIENTS, "{heads:?}");
+    let told = heads
+        .iter()
+        .filter(|head| head.contains("\r\nretry-after: "));
+    assert_eq!(told.count(), refused);
+    let overloaded =
+        |line: &Value| line["code"] == "relay_overloaded" && line["outcome"] == "refused";
+    let logged = || {
+        people
+            .relay
+            .exchanges()
+            .iter()
+            .filter(|line| overloaded(line))
+            .count()
+    };
+    eventually("each refusal is logged", || logged() == refused).await;
+    // All of it is there again.
+    for _ in 0..3 {
+        let head = head_of_the_answer(relay, chat.clone()).await;
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+    }
+    trust::record_part(
+        "P16",
+        "chats",
+        &format!(
+            "{CLIENTS} chats of 8 MiB at once and a budget of 200 MiB: peak {} MiB, {refused} refused with 503, and \
+             each passes alone",
+            peak >> 20
+        ),
+    );
 }

@@ -1,11 +1,13 @@
 //! Redis in all its layouts: with a password, behind a socket, over TLS, under sentinels, as a cluster.
 
+use std::net::TcpListener;
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::{ALONE, PATIENT, SHARED, models, statuses, told};
-use crate::support::outage::{under, under_a_sentinel};
+use crate::support::outage::{cluster_of_three, under, under_a_sentinel};
 use crate::support::redis::free_port;
-use crate::support::{Answer, RedisServer, Relay, eventually, get, pair_with};
+use crate::support::{Answer, RedisServer, Relay, get, pair_with};
 
 const LIMIT: (&str, &str) = ("RATE_LIMITS", "models=5/1h");
 
@@ -112,38 +114,25 @@ async fn under_a_sentinel_that_moves_the_limits_to_a_replica() {
 }
 
 #[tokio::test]
-async fn as_a_cluster_of_three() {
-    let nodes: Vec<RedisServer> = (0..3)
-        .map(|_| {
-            let bus = free_port();
-            let lines =
-                format!("cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n");
-            RedisServer::start_with(&lines)
-        })
-        .collect();
-    for (node, slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
-        assert_eq!(
-            node.say(&format!("CLUSTER ADDSLOTSRANGE {slots}")),
-            "+OK\r\n"
+async fn sentinels_with_a_password_or_without_one_even_behind_a_silent_one() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    // It takes connections and says nothing.
+    let silent_port = silent.local_addr().expect("an address").port();
+    let knows = "sentinel auth-pass main planted\n";
+    for lines in ["requirepass planted\n", ""] {
+        let server = RedisServer::start_with("requirepass planted\n");
+        let sentinel = RedisServer::sentinel_with(&server, &format!("{knows}{lines}"));
+        let url = format!(
+            "redis+sentinel://:planted@127.0.0.1:{silent_port},127.0.0.1:{}/main",
+            sentinel.port()
         );
+        shares(&[("REDIS_URL", &url), LIMIT]).await;
     }
-    for node in &nodes[1..] {
-        let info = node.say("CONFIG GET cluster-port");
-        let bus: u16 = info
-            .lines()
-            .last()
-            .and_then(|line| line.parse().ok())
-            .expect("a port");
-        let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port());
-        assert_eq!(nodes[0].say(&meet), "+OK\r\n");
-    }
-    for node in &nodes {
-        eventually("the cluster is whole", || {
-            let info = node.say("CLUSTER INFO");
-            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
-        })
-        .await;
-    }
+}
+
+#[tokio::test]
+async fn as_a_cluster_of_three() {
+    let nodes = cluster_of_three("").await;
     let url = format!(
         "redis+cluster://127.0.0.1:{},127.0.0.1:{}",
         nodes[0].port(),

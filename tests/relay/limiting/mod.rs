@@ -1,5 +1,6 @@
 //! Limits on callers: requests, new sockets, and what runs at the same time.
 
+mod accounts;
 mod addresses;
 mod concurrent;
 mod defaults;
@@ -7,6 +8,7 @@ mod layouts;
 mod outage;
 mod refusals;
 mod shared;
+mod slow;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -170,6 +170,9 @@ async fn refusals_are_logged_and_counted() {
     for expected in [200, 429, 429] {
         assert_eq!(models(&relay).await.status, expected);
     }
+    for _ in 0..3 {
+        assert_eq!(get(relay.address(), "/v1/models", &[]).await.status, 401);
+    }
     let line = relay
         .line(|line| line["code"] == "rate_limit_exceeded")
         .await;
@@ -179,5 +182,13 @@ async fn refusals_are_logged_and_counted() {
     );
     let stats = get(relay.address(), "/stats", &[]).await.json();
     assert_eq!(stats["limits"]["refused"], 2);
+    let counted = stats["exchanges"].as_object().expect("counts");
+    assert_eq!(
+        (&counted["total"], &counted["refused"]),
+        (&6.into(), &5.into())
+    );
+    let parts = counted.iter().filter(|(name, _)| *name != "total");
+    let parts: u64 = parts.filter_map(|(_, count)| count.as_u64()).sum();
+    assert_eq!(parts, 6, "the parts come to the total: {counted:?}");
     assert_eq!(stats["limits"]["buckets"], 1);
 }

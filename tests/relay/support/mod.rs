@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod raw;
 pub mod redis;
 pub mod relay;
+pub mod slow;
 pub mod trust;
 pub mod voice;
 pub mod wait;
@@ -22,6 +23,7 @@ pub use postgres::Postgres;
 pub use raw::{Answer, Connection, get, post, request, send};
 pub use redis::RedisServer;
 pub use relay::Relay;
+pub use slow::SlowWay;
 pub use wait::eventually;
 
 use fake_openai::{FakeOpenAi, Options};

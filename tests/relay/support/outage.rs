@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fake_openai::FakeOpenAi;
 use tokio::task::JoinHandle;
 
+use super::redis::free_port;
 use super::{RedisServer, Relay, authorization, eventually, get, pair_with};
 
 /// The window of the limit.
@@ -33,14 +34,14 @@ pub struct Outage {
     pub p99_during: f64,
     /// From a server's return to sharing again, each time.
     pub back: Vec<Duration>,
-    /// Warnings, and lines that say it is back, the first one included.
-    pub told: (usize, usize),
+    /// Warnings of each relay, and its lines that say that Redis is back, the first one included.
+    pub told: ([usize; 2], [usize; 2]),
 }
 
-/// A relay under load, and since when.
+/// Two relays under load, which share a limit, and since when.
 struct Run {
-    relay: Relay,
-    _upstream: FakeOpenAi,
+    relays: [Relay; 2],
+    _upstreams: [FakeOpenAi; 2],
     rate: u32,
     start: Instant,
     is_over: Arc<AtomicBool>,
@@ -114,6 +115,63 @@ pub async fn under_a_sentinel() -> (RedisServer, RedisServer, RedisServer) {
     (main, replica, sentinel)
 }
 
+/// A node of no cluster yet, with further lines in its configuration.
+fn cluster_node(lines: &str) -> RedisServer {
+    let bus = free_port();
+    RedisServer::start_with(&format!(
+        "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n{lines}"
+    ))
+}
+
+/// Brings a node into the cluster of another one.
+fn meet(one: &RedisServer, other: &RedisServer) {
+    let info = other.say("CONFIG GET cluster-port");
+    let bus = info.lines().last().expect("a port");
+    let meet = format!("CLUSTER MEET 127.0.0.1 {} {bus}", other.port());
+    assert_eq!(one.say(&meet), "+OK\r\n");
+}
+
+/// A replica of this primary of a cluster, up to date.
+pub async fn cluster_replica(primary: &RedisServer) -> RedisServer {
+    let replica = cluster_node("cluster-replica-validity-factor 0\n");
+    meet(primary, &replica);
+    let id = primary.say("CLUSTER MYID");
+    let id = id.lines().nth(1).expect("an id").to_owned();
+    eventually("they know each other", || {
+        replica.say(&format!("CLUSTER REPLICATE {id}")) == "+OK\r\n"
+    })
+    .await;
+    eventually("the replica is up to date", || {
+        replica
+            .say("INFO replication")
+            .contains("master_link_status:up")
+    })
+    .await;
+    replica
+}
+
+/// A cluster of three primaries without replicas, with further lines in their configuration.
+pub async fn cluster_of_three(lines: &str) -> Vec<RedisServer> {
+    let nodes: Vec<RedisServer> = (0..3).map(|_| cluster_node(lines)).collect();
+    for (node, slots) in nodes.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+        assert_eq!(
+            node.say(&format!("CLUSTER ADDSLOTSRANGE {slots}")),
+            "+OK\r\n"
+        );
+    }
+    for node in &nodes[1..] {
+        meet(&nodes[0], node);
+    }
+    for node in &nodes {
+        eventually("the cluster is whole", || {
+            let info = node.say("CLUSTER INFO");
+            info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+        })
+        .await;
+    }
+    nodes
+}
+
 /// What `REDIS_URL` is for the server that this sentinel watches.
 pub fn under(sentinel: &RedisServer) -> String {
     format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port())
@@ -123,23 +181,28 @@ impl Run {
     async fn start(url: &str, rate: u32) -> Run {
         let limits = format!("models={}/{WINDOW_S}s", rate * WINDOW_S / 10);
         let variables = [("REDIS_URL", url), ("RATE_LIMITS", limits.as_str())];
-        let (upstream, relay) = pair_with(&variables).await;
+        let (one_upstream, one) = pair_with(&variables).await;
+        let (other_upstream, other) = pair_with(&variables).await;
+        let relays = [one, other];
+        let addresses = [relays[0].address(), relays[1].address()];
         let is_over = Arc::new(AtomicBool::new(false));
         Run {
             rate,
             start: Instant::now(),
-            load: tokio::spawn(load(relay.address(), rate, Arc::clone(&is_over))),
+            load: tokio::spawn(load(addresses, rate, Arc::clone(&is_over))),
             is_over,
             outages: Vec::new(),
             back: Vec::new(),
-            _upstream: upstream,
-            relay,
+            _upstreams: [one_upstream, other_upstream],
+            relays,
         }
     }
 
     /// Waits until a Redis that was gone, and returned at that moment, is used again.
     async fn comes_back(&mut self, gone: Instant, returned: Instant) {
-        again(&self.relay, self.back.len() + 2).await;
+        for relay in &self.relays {
+            again(relay, self.back.len() + 2).await;
+        }
         self.back.push(returned.elapsed());
         self.outages.push(gone..Instant::now());
     }
@@ -150,7 +213,10 @@ impl Run {
         let windows = self.start.elapsed().as_secs_f64() / f64::from(WINDOW_S);
         let limit = f64::from(self.rate * WINDOW_S / 10);
         let during = |sample: &Sample| self.outages.iter().any(|one| one.contains(&sample.start));
-        let log = self.relay.log_text();
+        let count_of = |words: &str| {
+            let logs = self.relays.each_ref().map(Relay::log_text);
+            logs.map(|log| log.matches(words).count())
+        };
         Outage {
             what,
             rate: self.rate,
@@ -161,7 +227,7 @@ impl Run {
             p99_before: p99(samples.iter().filter(|sample| !during(sample))),
             p99_during: p99(samples.iter().filter(|sample| during(sample))),
             back: self.back,
-            told: (log.matches(LOST).count(), log.matches(SHARED).count()),
+            told: (count_of(LOST), count_of(SHARED)),
         }
     }
 }
@@ -180,11 +246,13 @@ async fn again(relay: &Relay, times: usize) {
 }
 
 /// Sends on schedule, whether earlier requests are answered or not.
-async fn load(relay: SocketAddr, rate: u32, is_over: Arc<AtomicBool>) -> Vec<Sample> {
+async fn load(relays: [SocketAddr; 2], rate: u32, is_over: Arc<AtomicBool>) -> Vec<Sample> {
+    let mut turns = relays.into_iter().cycle();
     let mut requests = tokio::task::JoinSet::new();
     let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
     while !is_over.load(Ordering::Relaxed) {
         let due = clock.tick().await.into_std();
+        let relay = turns.next().expect("it goes on for ever");
         requests.spawn(async move {
             let answer = get(relay, "/v1/models", &[&authorization()]).await;
             Sample {
@@ -219,7 +287,7 @@ impl Outage {
             .map(|back| format!("{:.2}", back.as_secs_f64()));
         let back = back.collect::<Vec<_>>().join(" and ");
         format!(
-            "{} requests at {}/s through {}: {} that were neither 200 nor 429; {} admitted where the limit allows {}; p99 {:.1} ms \
+            "{} requests at {}/s to two relays through {}: {} that were neither 200 nor 429; {} admitted where the limit allows {}; p99 {:.1} ms \
              while Redis was gone ({:.1} ms otherwise); used again {back} s after its return",
             self.sent,
             self.rate,

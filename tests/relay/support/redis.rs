@@ -32,10 +32,15 @@ impl RedisServer {
 
     /// A sentinel that watches over a server under the name `main`.
     pub fn sentinel_of(server: &RedisServer) -> RedisServer {
+        RedisServer::sentinel_with(server, "")
+    }
+
+    /// The same with further lines in its configuration.
+    pub fn sentinel_with(server: &RedisServer, lines: &str) -> RedisServer {
         let port = server.port;
         let lines = format!(
             "sentinel monitor main 127.0.0.1 {port} 1\nsentinel down-after-milliseconds main 500\n\
-             sentinel failover-timeout main 3000\n"
+             sentinel failover-timeout main 3000\n{lines}"
         );
         RedisServer::launched(&lines, true)
     }
@@ -167,7 +172,10 @@ fn say(port: u16, command: &str) -> io::Result<String> {
     let mut answer = Vec::new();
     let mut piece = [0; 65_536];
     while !is_whole(&answer) {
-        let read = stream.read(&mut piece)?;
+        let read = match stream.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -1,81 +1,78 @@
 //! Counts that several relays share in Redis. A request asks it for a moment at the most (20 ms unless
-//! the operator says otherwise), and not at all once it has failed too often: then the relay counts
-//! alone, and a task of its own tries to come back.
+//! the operator says otherwise), and a server that has failed too often not at all: then the relay
+//! counts alone what that server counted, and a task of its own tries to come back.
 
 mod breaker;
+mod cluster;
 mod dial;
+mod line;
 mod notes;
 mod places;
 mod script;
+mod steadiness;
+mod tend;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Result;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, ScriptInvocation};
+use redis::{RedisError, ScriptInvocation};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use self::breaker::Breaker;
-use self::dial::{Dialer, Link};
+use self::dial::Dialer;
+use self::line::{Line, Link, Map};
 use self::places::{Place, Places};
 use self::script::Scripts;
 use super::bucket::{Quota, Wait};
 use crate::config::Limiting;
 
-/// What it is given up after in the background, where nobody waits.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a Redis that is gone is tried again.
-const RETRY: Duration = Duration::from_millis(250);
-/// How often a link is tried that nobody may be using, so that the next request finds a good one.
-const PROBE: Duration = Duration::from_secs(1);
-/// How often this relay shows that it lives, and renews its places.
-const BEAT: Duration = Duration::from_secs(10);
-/// For how long a relay counts as alive that has not shown it.
-const ALIVE: Duration = Duration::from_secs(30);
 /// For how long a place is held that is not renewed: a dead relay's are free by then.
 const LEASE: Duration = Duration::from_secs(45);
-/// How many commands go at once.
-const BATCH: usize = 500;
-/// Where relays show that they live.
-const RELAYS: &str = "openai-relay:relays";
-/// More than any number of relays.
-const ANY: u64 = 1 << 50;
 
 /// Redis, as far as it can be reached.
 pub(super) struct Shared {
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     /// What all requests of one exchange to Redis may take together.
     patience: Duration,
     scripts: Scripts,
-    /// `None` while the relay counts alone.
-    link: RwLock<Option<Link>>,
-    breaker: Breaker,
-    /// Told when the link was given up.
-    lost: Notify,
-    /// Which link it is, from 1 on: what was noted under an earlier one Redis may have forgotten.
-    epoch: AtomicU32,
+    /// Of a cluster it is empty until a node has told of it.
+    map: RwLock<Arc<Map>>,
+    /// Told when a cluster has to be asked for its map again.
+    outdated: Notify,
+    /// How many links there were.
+    epochs: AtomicU32,
     places: Arc<Places>,
     /// This relay's name among others.
     name: String,
-    replicas: AtomicU32,
     faults: AtomicU64,
     alone: AtomicU64,
     changes: AtomicU64,
 }
 
 /// What is left of the time for Redis in one exchange.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Budget(Option<Instant>);
 
 impl Budget {
     fn deadline(&mut self, patience: Duration) -> Instant {
         *self.0.get_or_insert_with(|| Instant::now() + patience)
+    }
+}
+
+/// The server that has one key, as it is reached now.
+pub(super) struct Reached {
+    line: Arc<Line>,
+    link: Arc<Link>,
+}
+
+impl Reached {
+    /// Which state of the server counts are noted under.
+    pub(super) fn epoch(&self) -> u32 {
+        self.link.epoch
     }
 }
 
@@ -96,61 +93,98 @@ impl Drop for Seat {
 /// How Redis is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedState {
-    /// Whether relays share their counts now.
-    pub is_reached: bool,
+    /// How far it is reached.
+    pub reach: Reach,
     /// Requests to Redis that failed.
     pub faults: u64,
     /// Decisions that were taken alone.
     pub alone: u64,
-    /// How often it was lost or came back, the first time included.
+    /// How often it was told that a server was lost or came back, the first time included.
     pub changes: u64,
+}
+
+/// How far Redis is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Relays share all counts.
+    Whole,
+    /// Some servers of a cluster are not reached; what they count each relay counts alone.
+    Part,
+    /// Each relay counts alone.
+    None,
 }
 
 impl Shared {
     /// A Redis to be reached, if there is one.
     pub(super) fn new(config: &Limiting) -> Result<Option<Shared>> {
-        let dialer = Dialer::new(config)?;
-        Ok(dialer.map(|dialer| Shared {
-            dialer,
+        let Some(dialer) = Dialer::new(config)? else {
+            return Ok(None);
+        };
+        let map = match dialer.nodes() {
+            Some(_) => Map::default(),
+            None => Map::of_one(),
+        };
+        Ok(Some(Shared {
+            dialer: Arc::new(dialer),
             patience: config.redis_timeout,
             scripts: Scripts::new(),
-            link: RwLock::new(None),
-            breaker: Breaker::default(),
-            lost: Notify::new(),
-            epoch: AtomicU32::new(0),
+            map: RwLock::new(Arc::new(map)),
+            outdated: Notify::new(),
+            epochs: AtomicU32::new(0),
             places: Arc::default(),
             name: uuid::Uuid::new_v4().simple().to_string(),
-            replicas: AtomicU32::new(1),
             faults: AtomicU64::new(0),
             alone: AtomicU64::new(0),
             changes: AtomicU64::new(0),
         }))
     }
 
-    /// How many relays were alive when last seen.
-    pub(super) fn replicas(&self) -> u32 {
-        self.replicas.load(Ordering::Relaxed)
+    /// Where it is, for people.
+    pub(super) fn shown(&self) -> String {
+        self.dialer.shown()
     }
 
-    /// Which state of Redis counts are noted under.
-    pub(super) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Relaxed)
+    /// How many relays were alive when last seen.
+    pub(super) fn replicas(&self) -> u32 {
+        self.map().alive().max(1)
     }
 
     /// How it is doing.
     pub(super) fn state(&self) -> SharedState {
+        let map = self.map();
+        let all = map.lines().count();
+        let reached = map.lines().filter(|line| line.link().is_some()).count();
+        let reach = match reached {
+            0 => Reach::None,
+            some if some < all => Reach::Part,
+            _ => Reach::Whole,
+        };
         SharedState {
-            is_reached: self.link().is_some(),
+            reach,
             faults: self.faults.load(Ordering::Relaxed),
             alone: self.alone.load(Ordering::Relaxed),
             changes: self.changes.load(Ordering::Relaxed),
         }
     }
 
+    /// The server that has this key; `None` where what it counts must be decided alone.
+    pub(super) fn reach(&self, key: &str) -> Option<Reached> {
+        let map = self.map();
+        let reached = map.line_of(key).and_then(|line| {
+            let (line, link) = (Arc::clone(line), line.link()?);
+            Some(Reached { line, link })
+        });
+        if reached.is_none() {
+            self.alone.fetch_add(1, Ordering::Relaxed);
+        }
+        reached
+    }
+
     /// Changes a bucket's debt by one request more, or less; `None` where that must be decided alone.
     /// `known` is what it owes that Redis may have forgotten.
     pub(super) async fn change(
         &self,
+        reached: &Reached,
         bucket: &str,
         quota: Quota,
         is_more: bool,
@@ -163,7 +197,7 @@ impl Shared {
         call.arg(format!("{sign}{interval}"))
             .arg(quota.burst())
             .arg(known);
-        let (is_made, debt): (bool, u64) = self.ask(&call, budget).await?;
+        let (is_made, debt): (bool, u64) = self.ask(reached, &call, budget).await?;
         let verdict = match is_made {
             true => Ok(debt),
             false => Err(Wait((debt + interval).saturating_sub(quota.burst()))),
@@ -189,7 +223,10 @@ impl Shared {
         call.arg(most).arg(micros(LEASE)).arg(member);
         // Whatever becomes of the call, Redis may have heard of it.
         seat.place = Some(place);
-        let answer: Option<(bool, u64)> = self.ask(&call, budget).await;
+        let answer: Option<(bool, u64)> = match self.reach(set) {
+            Some(reached) => self.ask(&reached, &call, budget).await,
+            None => None,
+        };
         let is_granted = answer.map(|(is_granted, _)| is_granted);
         if is_granted == Some(false) {
             seat.place = None;
@@ -207,242 +244,61 @@ impl Shared {
     /// Asks within the budget; `None` where there is no answer to go by.
     async fn ask<T: redis::FromRedisValue>(
         &self,
+        reached: &Reached,
         call: &ScriptInvocation<'_>,
         budget: &mut Budget,
     ) -> Option<T> {
-        let Some(mut link) = self.link() else {
-            self.alone.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
+        let Reached { line, link } = reached;
         let deadline = budget.deadline(self.patience);
-        if deadline <= Instant::now() {
-            self.alone.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        let asked = tokio::time::timeout_at(deadline, call.invoke_async(&mut link)).await;
-        let fault = match asked {
-            Ok(Ok(answer)) => {
-                self.breaker.succeeded();
-                return Some(answer);
+        if deadline > Instant::now() {
+            let mut connection = link.connection.clone();
+            let asking = call.invoke_async(&mut connection);
+            match tokio::time::timeout_at(deadline, asking).await {
+                Ok(Ok(answer)) => {
+                    link.breaker.succeeded();
+                    return Some(answer);
+                }
+                Ok(Err(error)) => self.failed(line, link, Some(error)),
+                Err(_) => self.failed(line, link, None),
             }
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
+        }
         self.alone.fetch_add(1, Ordering::Relaxed);
-        self.failed(fault);
         None
     }
 
     /// Counts a fault; the one that is too many ends the link. `None` is no answer in time.
-    fn failed(&self, fault: Option<RedisError>) {
+    fn failed(&self, line: &Arc<Line>, link: &Arc<Link>, fault: Option<RedisError>) {
         self.faults.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = &fault
+            && error.redirect_node().is_some()
+            && self.dialer.nodes().is_some()
+        {
+            // The server is well, and the key is another's by now.
+            self.outdated.notify_one();
+            return;
+        }
         let is_lost = fault
             .as_ref()
             .is_some_and(RedisError::is_connection_dropped);
-        if !self.breaker.failed(is_lost) {
-            return;
-        }
-        let link = self
-            .link
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if link.is_some() {
+        if link.breaker.failed(is_lost) && line.give_up(link) {
             let cause = match fault {
                 Some(error) => error.to_string(),
                 None => "no answer in time".to_owned(),
             };
-            self.warn(&cause);
-            self.lost.notify_one();
+            let is_news = line.steadiness().went(Instant::now());
+            self.tell_lost(Some(line), is_news, &cause);
+            self.outdated.notify_one();
         }
     }
 
-    fn warn(&self, cause: &str) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            redis = self.dialer.shown(),
-            cause,
-            "Redis does not answer: limits are counted by this relay alone until it does"
-        );
-    }
-
-    fn link(&self) -> Option<Link> {
-        self.link
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn map(&self) -> Arc<Map> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&map)
     }
 
     fn member(&self, number: u64) -> String {
         format!("{}:{number}", self.name)
     }
-}
-
-/// What the task does that looks after the link.
-impl Shared {
-    /// Tries to reach Redis for the first time, and says what came of it.
-    pub(super) async fn begin(&self) {
-        if let Err(cause) = self.connect().await {
-            self.warn(&cause);
-        }
-    }
-
-    /// Keeps the link, or tries to come back to one, until told to stop.
-    pub(super) async fn watch(&self, stop: CancellationToken) {
-        let work = async {
-            loop {
-                match self.link() {
-                    Some(link) => self.keep(link).await,
-                    None => {
-                        if self.connect().await.is_err() {
-                            tokio::time::sleep(RETRY).await;
-                        }
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = work => {}
-            () = stop.cancelled() => {}
-        }
-        // What this relay held is free at once, and not only when it runs out.
-        let _ = tokio::time::timeout(PATIENCE, self.go()).await;
-    }
-
-    /// Looks after a link until it is lost.
-    async fn keep(&self, mut link: Link) {
-        let mut beat = tokio::time::interval_at(Instant::now() + BEAT, BEAT);
-        let mut probe = tokio::time::interval_at(Instant::now() + PROBE, PROBE);
-        loop {
-            let done = tokio::select! {
-                () = self.lost.notified() => return,
-                _ = beat.tick() => self.beat(&mut link).await,
-                _ = probe.tick() => redis::cmd("PING").exec_async(&mut link).await,
-                () = self.places.changed.notified() => self.clear(&mut link).await,
-            };
-            if let Err(error) = done {
-                self.failed(Some(error));
-            }
-            if self.link().is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Makes a new link and tells Redis what it has missed; then requests use it.
-    async fn connect(&self) -> Result<(), String> {
-        let connecting = async {
-            let mut link = self.dialer.dial().await?;
-            self.beat(&mut link).await?;
-            self.clear(&mut link).await?;
-            RedisResult::Ok(link)
-        };
-        let link = match tokio::time::timeout(PATIENCE * 2, connecting).await {
-            Ok(Ok(link)) => link,
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => return Err("no answer in time".to_owned()),
-        };
-        self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.breaker.succeeded();
-        *self.link.write().unwrap_or_else(PoisonError::into_inner) = Some(link);
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(
-            redis = self.dialer.shown(),
-            replicas = self.replicas(),
-            "limits are shared in Redis"
-        );
-        Ok(())
-    }
-
-    /// Shows that this relay lives, learns who else does, and renews what is held.
-    async fn beat(&self, link: &mut Link) -> RedisResult<()> {
-        let mut call = self.scripts.places.key(RELAYS);
-        call.arg(ANY).arg(micros(ALIVE)).arg(&self.name);
-        let (_, alive): (bool, u64) = call.invoke_async(link).await?;
-        let alive = u32::try_from(alive).unwrap_or(u32::MAX).max(1);
-        self.replicas.store(alive, Ordering::Relaxed);
-        let held = self.places.held();
-        if held.is_empty() {
-            return Ok(());
-        }
-        let (seconds, part): (u64, u64) = redis::cmd("TIME").query_async(link).await?;
-        let until = seconds * 1_000_000 + part + micros(LEASE);
-        let mut commands = Vec::new();
-        for (set, numbers) in held {
-            for some in numbers.chunks(BATCH) {
-                let mut add = redis::cmd("ZADD");
-                add.arg(&*set);
-                for number in some {
-                    add.arg(until).arg(self.member(*number));
-                }
-                commands.push(add);
-            }
-            commands.push(
-                redis::cmd("PEXPIRE")
-                    .arg(&*set)
-                    .arg(micros(LEASE) / 1000)
-                    .to_owned(),
-            );
-        }
-        send(link, commands).await
-    }
-
-    /// Gives back what was left.
-    async fn clear(&self, link: &mut Link) -> RedisResult<()> {
-        let left = self.places.take_left();
-        let mut sets: HashMap<&str, Vec<String>> = HashMap::new();
-        for place in &left {
-            let set = sets.entry(&place.set).or_default();
-            set.push(self.member(place.number));
-        }
-        let commands = sets.iter().flat_map(|(set, members)| {
-            let chunks = members.chunks(BATCH);
-            chunks.map(|some| redis::cmd("ZREM").arg(*set).arg(some).to_owned())
-        });
-        let done = send(link, commands.collect()).await;
-        if done.is_err() {
-            self.places.put_back(left);
-        }
-        done
-    }
-
-    /// Leaves Redis as if this relay had never been.
-    async fn go(&self) -> RedisResult<()> {
-        let Some(mut link) = self.link() else {
-            return Ok(());
-        };
-        self.clear(&mut link).await?;
-        let mut leave = redis::cmd("ZREM");
-        leave.arg(RELAYS).arg(&self.name);
-        leave.exec_async(&mut link).await
-    }
-
-    /// Whether it answers.
-    pub(super) async fn probe(&self) -> Result<(), String> {
-        let Some(mut link) = self.link() else {
-            return Err("it is not reached; this relay counts alone".to_owned());
-        };
-        let ping = redis::cmd("PING").exec_async(&mut link).await;
-        ping.map_err(|error| error.to_string())
-    }
-}
-
-/// Sends commands whose answers do not matter. The nodes of a cluster take them one by one.
-async fn send(link: &mut Link, commands: Vec<Cmd>) -> RedisResult<()> {
-    if let Link::Cluster(_) = link {
-        for command in commands {
-            command.exec_async(link).await?;
-        }
-        return Ok(());
-    }
-    for some in commands.chunks(BATCH) {
-        let mut pipeline = Pipeline::new();
-        for command in some {
-            pipeline.add_command(command.clone());
-        }
-        pipeline.exec_async(link).await?;
-    }
-    Ok(())
 }
 
 fn micros(span: Duration) -> u64 {

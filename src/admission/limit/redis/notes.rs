@@ -10,13 +10,16 @@ impl Shared {
         let mut call = self.scripts.note.key(key);
         call.arg(text)
             .arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX));
-        let _: Option<()> = self.ask(&call, &mut Budget::default()).await;
+        if let Some(reached) = self.reach(key) {
+            let _: Option<()> = self.ask(&reached, &call, &mut Budget::default()).await;
+        }
     }
 
     /// A note that some relay left; none where Redis does not answer in time.
     pub(in crate::admission::limit) async fn noted(&self, key: &str) -> Option<String> {
         let call = self.scripts.noted.key(key);
-        self.ask::<Option<String>>(&call, &mut Budget::default())
+        let reached = self.reach(key)?;
+        self.ask::<Option<String>>(&reached, &call, &mut Budget::default())
             .await
             .flatten()
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// The most places that wait to be given back; what is more is left to run out.
 const MOST_LEFT: usize = 100_000;
@@ -23,7 +23,32 @@ pub(super) struct Places {
     held: Mutex<HashMap<Arc<str>, HashSet<u64>>>,
     left: Mutex<Vec<Place>>,
     /// Told when a place was left.
-    pub(super) changed: Notify,
+    changed: watch::Sender<()>,
+}
+
+/// Places that Redis is being told of: those that it was not told of, for whatever reason, wait again
+/// on drop.
+pub(super) struct Left<'a> {
+    places: &'a Places,
+    waiting: Vec<Place>,
+}
+
+impl Left<'_> {
+    /// What there is to tell.
+    pub(super) fn places(&self) -> &[Place] {
+        &self.waiting
+    }
+
+    /// Redis was told.
+    pub(super) fn told(mut self) {
+        self.waiting.clear();
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        self.places.put_back(std::mem::take(&mut self.waiting));
+    }
 }
 
 impl Places {
@@ -51,25 +76,39 @@ impl Places {
         }
         drop(held);
         self.put_back(vec![place]);
-        self.changed.notify_one();
+        self.changed.send_replace(());
     }
 
-    /// What Redis has to hear of.
-    pub(super) fn take_left(&self) -> Vec<Place> {
-        std::mem::take(&mut *lock(&self.left))
+    /// Tells whenever a place was left.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
-    /// Redis could not be told.
-    pub(super) fn put_back(&self, places: Vec<Place>) {
+    /// What Redis has to hear of these sets.
+    pub(super) fn left(&self, concerns: impl Fn(&str) -> bool) -> Left<'_> {
+        let mut left = lock(&self.left);
+        let (waiting, others) = left.drain(..).partition(|place| concerns(&place.set));
+        *left = others;
+        drop(left);
+        Left {
+            places: self,
+            waiting,
+        }
+    }
+
+    fn put_back(&self, places: Vec<Place>) {
+        if places.is_empty() {
+            return;
+        }
         let mut left = lock(&self.left);
         let room = MOST_LEFT.saturating_sub(left.len());
         left.extend(places.into_iter().take(room));
     }
 
-    /// All that is held, by set.
-    pub(super) fn held(&self) -> Vec<(Arc<str>, Vec<u64>)> {
+    /// All that is held of these sets.
+    pub(super) fn held(&self, concerns: impl Fn(&str) -> bool) -> Vec<(Arc<str>, Vec<u64>)> {
         let held = lock(&self.held);
-        let sets = held.iter();
+        let sets = held.iter().filter(|(set, _)| concerns(set));
         sets.map(|(set, numbers)| (Arc::clone(set), numbers.iter().copied().collect()))
             .collect()
     }
@@ -83,23 +122,41 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn told(places: &Places, set: &str) -> Vec<Place> {
+        let left = places.left(|one| one == set);
+        let told = left.places().to_vec();
+        left.told();
+        told
+    }
+
     #[test]
     fn what_is_held_is_renewed_and_what_is_left_is_told_once() {
         let places = Places::default();
         let (one, other) = (places.next("a".into()), places.next("a".into()));
         places.hold(&one);
         places.hold(&other);
-        assert_eq!(places.held()[0].1.len(), 2);
+        assert_eq!(places.held(|_| true)[0].1.len(), 2);
+        assert_eq!(places.held(|set| set != "a"), []);
         places.leave(one.clone());
-        assert_eq!(places.held(), [("a".into(), vec![other.number])]);
-        assert_eq!(places.take_left(), [one]);
-        assert_eq!(places.take_left(), []);
+        assert_eq!(places.held(|_| true), [("a".into(), vec![other.number])]);
+        assert_eq!(told(&places, "b"), []);
+        assert_eq!(told(&places, "a"), [one]);
+        assert_eq!(told(&places, "a"), []);
         // One that was asked for in vain.
         let refused = places.next("b".into());
         places.leave(refused.clone());
-        assert_eq!(places.take_left(), [refused]);
+        assert_eq!(told(&places, "b"), [refused]);
         places.leave(other);
-        assert_eq!(places.held(), []);
+        assert_eq!(places.held(|_| true), []);
+    }
+
+    #[test]
+    fn what_redis_was_not_told_of_waits_on() {
+        let places = Places::default();
+        let place = places.next("a".into());
+        places.leave(place.clone());
+        drop(places.left(|_| true));
+        assert_eq!(told(&places, "a"), [place]);
     }
 
     #[test]
@@ -111,6 +168,6 @@ mod tests {
                 .map(|_| places.next(Arc::clone(&set)))
                 .collect(),
         );
-        assert_eq!(places.take_left().len(), MOST_LEFT);
+        assert_eq!(places.left(|_| true).places().len(), MOST_LEFT);
     }
 }

@@ -1,18 +1,22 @@
 //! Redis decides as memory does: generated schedules, the same clock, a real server.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline};
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError};
 use uuid::Uuid;
 
 use super::script::Scripts;
+use super::{Reach, Shared};
 use crate::admission::limit::bucket::{Quota, Wait};
 use crate::admission::limit::key::{Keys, Subject};
 use crate::admission::limit::memory::Buckets;
+use crate::config::{Sources, load};
 
 // The support file serves other tests too.
 #[allow(dead_code, clippy::disallowed_methods)]
@@ -236,4 +240,30 @@ fn keys_are_gone_when_what_they_say_is_over() {
         .parse()
         .expect("a number");
     assert!((1..=90_000).contains(&left_ms), "{left_ms}");
+}
+
+#[test]
+fn a_late_fault_of_an_earlier_link_leaves_the_new_one_alone() {
+    let server = RedisServer::start();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let (url, patience) = (server.url(), "60s".to_owned());
+    let sources = Sources::from_map([("REDIS_URL", url), ("REDIS_TIMEOUT", patience)]);
+    let config = load(&sources).expect("a configuration").config;
+    let lost = || Some(RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe)));
+    runtime.block_on(async {
+        let shared = Shared::new(&config.limiting).expect("no file to read");
+        let shared = Arc::new(shared.expect("a Redis"));
+        shared.begin().await.expect("a link");
+        let early = shared.reach("key").expect("a link");
+        shared.failed(&early.line, &early.link, lost());
+        assert_eq!(shared.state().reach, Reach::None);
+        shared.connect(&early.line).await.expect("another link");
+        for _ in 0..10 {
+            shared.failed(&early.line, &early.link, lost());
+        }
+        let late = shared.reach("key").expect("it is still there");
+        assert!(late.epoch() > early.epoch());
+        shared.failed(&late.line, &late.link, lost());
+        assert_eq!(shared.state().reach, Reach::None);
+    });
 }
