@@ -66,7 +66,9 @@ fn anonymous(config: &Config, everything: &str) -> String {
     } else if config.environment.is_production() {
         "refused with 401 (production)".to_owned()
     } else {
-        format!("from this machine {everything}; from others /offer only (development)")
+        format!(
+            "from this machine {everything}; from others /offer and WebSockets on /, /realtime and /v1/realtime (development)"
+        )
     }
 }
 

@@ -33,12 +33,14 @@ pub(super) fn run() -> Result<ExitCode> {
             .context("starting the stand-in for OpenAI")?;
         let token = format!("demo-{}", Uuid::new_v4().simple());
         let loaded = load(&upstream, &token)?;
-        let _log = telemetry::init(&loaded.config.log)?;
-        let app = App::build(&loaded.config)
-            .await
-            .context("the demo could not start; if the port is taken, name another: PORT=8081")?;
+        let app = App::build(&loaded.config).await.with_context(|| {
+            let next = loaded.config.server.port.saturating_add(1);
+            format!("the demo could not start; if the port is taken, name another: PORT={next}")
+        })?;
         let password = account(&app).await?;
         let (key, sealed) = credentials(&app).await?;
+        // From here on: how a database in memory came to be is no news to anybody.
+        let _log = telemetry::init(&loaded.config.log)?;
         let address = app.local_addr()?;
         say(&greeting(address, &token));
         say(&greeting_of_account(address, &password));

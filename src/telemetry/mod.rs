@@ -6,6 +6,7 @@ mod json;
 mod lane;
 mod log;
 mod outcome;
+mod pretty;
 mod reason;
 mod redact;
 mod sink;

@@ -37,4 +37,5 @@ mod smuggling;
 mod sockets;
 mod ssrf;
 mod supervisor;
+mod terminal;
 mod weight;
