@@ -20,10 +20,10 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
             tracing::warn!("{note}");
         }
         let mut signals = Signals::listen()?;
+        let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         if loaded.config.log.file.is_none() && io::stderr().is_terminal() {
             signals.leave_with_terminal()?;
         }
-        let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(&loaded.config).await?;
         tracing::info!(
             address = %app.local_addr()?,
