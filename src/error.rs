@@ -223,7 +223,7 @@ pub struct Refusal {
     request_id: Box<str>,
     param: Option<&'static str>,
     retry_after_s: Option<u32>,
-    cause: Option<&'static str>,
+    cause: Option<Cow<'static, str>>,
     extra: Option<Box<Extra>>,
 }
 
@@ -333,8 +333,8 @@ impl Refusal {
 
     /// Adds what the operator should know and the client need not.
     #[must_use]
-    pub fn because(mut self, cause: &'static str) -> Refusal {
-        self.cause = Some(cause);
+    pub fn because(mut self, cause: impl Into<Cow<'static, str>>) -> Refusal {
+        self.cause = Some(cause.into());
         self
     }
 
@@ -349,8 +349,8 @@ impl Refusal {
     }
 
     /// What the operator should know.
-    pub fn cause(&self) -> Option<&'static str> {
-        self.cause
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// Why.

@@ -236,14 +236,18 @@ impl Gate {
 
     /// Admits a request, or says why not.
     pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
-        match self.check(ask).await {
-            Ok((principal, held)) => {
+        let principal = match self.recognise(ask).await {
+            Ok(principal) => principal,
+            Err(refusal) => return Err(self.turn_away(refusal, &request)),
+        };
+        match self.hold(ask, &principal).await {
+            Ok(held) => {
                 let counters = Arc::clone(&self.counters);
                 let permit =
                     Permit::new(principal, request, ask.lane(), counters, &self.drain, held);
                 Ok(permit)
             }
-            Err(refusal) => Err(self.turn_away(refusal, &request)),
+            Err(refusal) => Err(self.refuse(principal.subject(), refusal, &request)),
         }
     }
 
@@ -269,14 +273,19 @@ impl Gate {
 
     /// Counts and logs a request that gets no Permit.
     pub fn turn_away(&self, refusal: Refusal, request: &Request) -> Refusal {
+        self.refuse("-", refusal, request)
+    }
+
+    /// The same where it is known who asked.
+    fn refuse(&self, subject: &str, refusal: Refusal, request: &Request) -> Refusal {
         self.counters.refused(refusal.kind());
-        permit::log_refusal(request, &refusal);
+        permit::log_refusal(request, subject, &refusal);
         refusal
     }
 
-    /// The ordered checks.
-    async fn check(&self, ask: &Ask<'_>) -> Result<(Principal, Held), Refusal> {
-        let principal = self.identify(ask).await?;
+    /// What a known caller's exchange holds, once the ordered checks are passed.
+    async fn hold(&self, ask: &Ask<'_>, principal: &Principal) -> Result<Held, Refusal> {
+        principal.check(ask)?;
         if principal.own_credential().is_none() && !self.terms.has_server_key {
             return Err(Refusal::new(
                 Kind::ServerKeyMissing,
@@ -284,12 +293,15 @@ impl Gate {
             ));
         }
         for call in ask.calls {
-            self.terms.calls.check(&principal, call).await?;
+            self.terms.calls.check(principal, call).await?;
         }
-        let asking = asking(ask, &principal);
+        let asking = asking(ask, principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
+            Ok(slot) => {
+                let kept = taken.keep();
+                Ok(Held { _slot: slot, kept })
+            }
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)
@@ -308,6 +320,13 @@ impl Gate {
     /// Finds out who asks, and whether they may: the same for what is relayed and for the relay's
     /// own routes, which get no Permit.
     pub async fn identify(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
+        let principal = self.recognise(ask).await?;
+        principal.check(ask)?;
+        Ok(principal)
+    }
+
+    /// Finds out who asks.
+    async fn recognise(&self, ask: &Ask<'_>) -> Result<Principal, Refusal> {
         self.check_open()?;
         if ask.is_upgrade {
             self.check_page(ask.origin)?;
@@ -316,7 +335,6 @@ impl Gate {
         if matches!(principal, Principal::Anonymous) {
             self.check_page(ask.origin)?;
         }
-        principal.check(ask)?;
         Ok(principal)
     }
 

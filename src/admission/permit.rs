@@ -9,7 +9,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::calls::{Calls, Noter};
 use super::drain::{Departure, Drain};
-use super::limit::Taken;
+use super::limit::Kept;
 use super::principal::Principal;
 use super::revocation::Revocation;
 use super::sessions::SessionSlot;
@@ -47,8 +47,8 @@ impl Request {
 pub(super) struct Held {
     /// The place of a session.
     pub(super) _slot: Option<SessionSlot>,
-    /// What it took of the limits.
-    pub(super) taken: Taken,
+    /// Its part of the limits.
+    pub(super) kept: Kept,
 }
 
 /// The right to one exchange. Made by the gate alone, moved into whoever carries the exchange;
@@ -113,7 +113,7 @@ impl Permit {
 
     /// What is left of the limit that this exchange came closest to, if one was charged for it.
     pub fn allowance(&self) -> Option<Allowance> {
-        self.held.taken.allowance()
+        self.held.kept.allowance
     }
 
     /// When the request's head had arrived.
@@ -132,7 +132,7 @@ impl Permit {
     pub fn end(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
         // The client may have the last byte, and ask again, before this is dropped.
-        self.held.taken.release();
+        self.held.kept.release();
     }
 
     /// Notes for the operator what went wrong; the client does not hear of it.
@@ -239,9 +239,9 @@ impl Drop for Permit {
 }
 
 /// Writes the line of a request that was turned away at the gate.
-pub(super) fn log_refusal(request: &Request, refusal: &Refusal) {
+pub(super) fn log_refusal(request: &Request, subject: &str, refusal: &Refusal) {
     log_finished(&Finished {
-        subject: "-",
+        subject,
         client: request.client,
         method: request.method.as_str(),
         path: &request.path,

@@ -1,6 +1,7 @@
 //! One limit: what is counted, how much of it, and whose; and the grammar in which it is written.
 
 use std::fmt;
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 use super::value;
@@ -132,7 +133,7 @@ impl Limit {
                     let rest: String = words.by_ref().collect();
                     limit.callers = callers(&rest)?;
                 }
-                _ => return Err("has a word in it that means nothing here".to_owned()),
+                _ => return Err("has a word in it that means nothing here: behind the amount stand `per user` or `per ip`, and `for` whom".to_owned()),
             }
         }
         Ok(limit)
@@ -144,6 +145,9 @@ pub(super) fn rate(text: &str) -> Result<Bound, String> {
     let (count, window) = text
         .split_once('/')
         .ok_or("has no window: write it as 60/1m")?;
+    if window.contains(',') {
+        return Err("has a comma in it: limits are separated by semicolons".to_owned());
+    }
     let window =
         value::duration(window.trim()).map_err(|fault| format!("has a window that {fault}"))?;
     let count = count_of(count)?;
@@ -156,8 +160,12 @@ pub(super) fn rate(text: &str) -> Result<Bound, String> {
 /// A number above 0.
 pub(super) fn count_of(text: &str) -> Result<u32, String> {
     match text.trim().parse() {
-        Ok(0) | Err(_) => Err("has no number above 0".to_owned()),
+        Ok(0) => Err("has no number above 0".to_owned()),
         Ok(count) => Ok(count),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+            Err(format!("has a number above {}", u32::MAX))
+        }
+        Err(_) => Err("has no whole number above 0".to_owned()),
     }
 }
 
@@ -167,13 +175,20 @@ fn subject(text: &str) -> Result<(What, bool), String> {
     let (name, is_concurrent) = match (words.next(), words.next(), words.next()) {
         (Some("concurrent"), Some(name), None) => (name, true),
         (Some(name), None, None) => (name, false),
-        _ => return Err("does not name one thing to limit".to_owned()),
+        _ => return Err("does not name one thing to limit, as in `chat=60/1m`".to_owned()),
     };
     let what = WHATS.iter().find(|(known, _)| *known == name);
     what.map(|(_, what)| *what)
         .or_else(|| Family::named(name).map(What::Family))
         .map(|what| (what, is_concurrent))
-        .ok_or_else(|| "names nothing that can be limited".to_owned())
+        .ok_or_else(|| {
+            let names = WHATS.iter().map(|(name, _)| *name).chain(Family::names());
+            let names: Vec<&str> = names.collect();
+            format!(
+                "names nothing that can be limited; that is one of {}",
+                names.join(", ")
+            )
+        })
 }
 
 fn bound(text: &str, is_concurrent: bool) -> Result<Bound, String> {
@@ -196,7 +211,8 @@ fn callers(text: &str) -> Result<Callers, String> {
     let mut found = Vec::new();
     for word in text.to_ascii_lowercase().split(',') {
         let kind = KINDS.iter().find(|(name, _)| *name == word);
-        let kind = kind.ok_or("is for callers that are not known")?;
+        let kind =
+            kind.ok_or("is for callers that are not known: use token, users, openai or anonymous")?;
         found.push(kind.1);
     }
     Ok(Callers::of(&found))
@@ -301,6 +317,27 @@ mod tests {
             let limit = Limit::parse(text).expect(text);
             assert_eq!(limit.to_string(), canonical, "{text}");
             assert_eq!(Limit::parse(canonical), Ok(limit), "{canonical}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_what_is_right() {
+        for (text, answer) in [
+            (
+                "chats=60/1m",
+                "one of all, sockets, offer, accounts, chat, responses",
+            ),
+            ("chat=60/1m, images=3/1m", "separated by semicolons"),
+            ("chat=5000000000/1m", "a number above 4294967295"),
+            ("chat=many/1m", "no whole number"),
+            (
+                "chat=60/1m for user",
+                "use token, users, openai or anonymous",
+            ),
+            ("chat=60/1m each", "`per user` or `per ip`"),
+        ] {
+            let said = Limit::parse(text).expect_err(text);
+            assert!(said.contains(answer), "{text}: {said}");
         }
     }
 

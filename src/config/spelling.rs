@@ -10,7 +10,6 @@ const LONG: usize = 9;
 
 /// Names of other programs, and of this one's relatives, that are close to a known name and mean something else.
 const FOREIGN: &[&str] = &[
-    "CLIENT_SECRETS",
     "FTP_PROXY",
     "HTTP_PROXY",
     "LOGNAME",
@@ -28,7 +27,6 @@ const FOREIGN: &[&str] = &[
     "OPENAI_WEBHOOK_SECRET",
     "RSYNC_PROXY",
     "SSL_CERT_DIR",
-    "TOKEN_KEY",
 ];
 
 /// One sentence for each of the given names that is probably a misspelt known one.

@@ -96,7 +96,7 @@ struct Rule {
     refused: AtomicU64,
 }
 
-/// What a request took: given back as a whole, or held until it ends.
+/// What a request took: given back as a whole, or kept until it ends.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// The rules that were charged, one bit each: those of the configuration, then the caller's own.
@@ -106,6 +106,13 @@ pub struct Taken {
     leases: Vec<Lease>,
     /// What was left of the time for Redis.
     budget: Budget,
+}
+
+/// What an admitted exchange keeps of it. Thousands of sessions idle with theirs.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) allowance: Option<Allowance>,
+    leases: Vec<Lease>,
 }
 
 /// How limits are doing, for operators.
@@ -281,10 +288,20 @@ impl Limiter {
     }
 }
 
-impl Taken {
+impl Kept {
     /// Gives back the places, of what runs no more.
     pub(super) fn release(&mut self) {
         self.leases.clear();
+    }
+}
+
+impl Taken {
+    /// It will not be given back.
+    pub(super) fn keep(self) -> Kept {
+        Kept {
+            allowance: self.allowance,
+            leases: self.leases,
+        }
     }
 
     /// What is left of the tightest limit on requests, if any was charged.
@@ -360,6 +377,7 @@ impl Rule {
             self.whose(),
         );
         Refusal::new(Kind::RateLimited, message)
+            .because(self.name.clone())
             .retry_after(seconds)
             .leaving(allowance(quota, owed))
     }
@@ -370,7 +388,9 @@ impl Rule {
             "Rate limit reached: this relay takes {most} {} at the same time. Try again when one of them has ended.",
             self.whose()
         );
-        Refusal::new(Kind::RateLimited, message).retry_after(CONCURRENT_RETRY_AFTER_S)
+        Refusal::new(Kind::RateLimited, message)
+            .because(self.name.clone())
+            .retry_after(CONCURRENT_RETRY_AFTER_S)
     }
 
     /// What is counted, and of whom.

@@ -8,7 +8,7 @@ const PAGE: &str = "https://app.example.com";
 
 #[tokio::test]
 async fn sdks_read_openais_own_error_and_when_to_come_again() {
-    let (upstream, relay) = pair_with(&[("RATE_LIMITS", "models=1/1m")]).await;
+    let (upstream, mut relay) = pair_with(&[("RATE_LIMITS", "models=1/1m")]).await;
     assert_eq!(models(&relay).await.status, 200);
     upstream.take_received();
     let refused = models(&relay).await;
@@ -31,6 +31,9 @@ async fn sdks_read_openais_own_error_and_when_to_come_again() {
             .is_some_and(|reset| reset.ends_with('s'))
     );
     assert_eq!(refused.header("x-should-retry"), None);
+    let line = relay.line(|line| line["status"] == 429).await;
+    assert_eq!(line["subject"], "relay-token", "{line}");
+    assert_eq!(line["cause"], "models=1/1m per user", "{line}");
     assert!(upstream.take_received().is_empty(), "it never left");
 }
 
