@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::accounts::keys::hex;
 use super::keys::rules::RulesText;
@@ -16,14 +17,19 @@ use super::sealing::TokenTerms;
 pub(super) const PREFIX: &str = "ek_relay_";
 /// What the sealing is for, and its form.
 const PURPOSE: &[u8] = b"openai-relay sealed token 1";
+/// What a fingerprint is for.
+const FINGERPRINT: &[u8] = b"openai-relay fingerprint 1";
 /// Bytes of a nonce.
 const NONCE: usize = 12;
 /// The longest token that is looked at, in bytes.
 const LONGEST: usize = 16 * 1024;
 
 /// What a sealed token says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Contents {
+    /// Tells it from its maker's other ones.
+    #[serde(rename = "i")]
+    pub(super) id: String,
     /// Who made it.
     #[serde(rename = "m")]
     pub(super) maker: MakerName,
@@ -63,6 +69,7 @@ impl Contents {
         secret: Option<&str>,
     ) -> Contents {
         Contents {
+            id: Uuid::new_v4().simple().to_string(),
             maker,
             expires_at_s,
             rules: terms.rules.clone(),
@@ -81,35 +88,39 @@ impl Contents {
 pub(super) struct Seal {
     /// The first seals, all of them open.
     keys: Vec<RandomizedNonceKey>,
-    fingerprint: Key,
+    /// In the same order.
+    fingerprints: Vec<Key>,
 }
 
 impl Seal {
     /// By these keys, the newest first; `None` where there is none.
     pub(super) fn new(keys: &[SecretString]) -> Option<Seal> {
-        let derived: Vec<[u8; 32]> = keys.iter().map(derive).collect();
-        let fingerprint = Key::new(HMAC_SHA256, derived.first()?);
-        let keys = derived
-            .iter()
-            .map(|key| RandomizedNonceKey::new(&AES_256_GCM_SIV, key));
+        keys.first()?;
+        let sealing = keys.iter().map(|key| derive(key, PURPOSE));
+        let sealing = sealing.map(|key| RandomizedNonceKey::new(&AES_256_GCM_SIV, &key));
+        let fingerprints = keys.iter().map(|key| derive(key, FINGERPRINT));
         Some(Seal {
-            keys: keys.collect::<Result<_, _>>().ok()?,
-            fingerprint,
+            keys: sealing.collect::<Result<_, _>>().ok()?,
+            fingerprints: fingerprints
+                .map(|key| Key::new(HMAC_SHA256, &key))
+                .collect(),
         })
     }
 
-    /// What stands for a secret in a token that must end with it.
-    pub(super) fn fingerprint(&self, secret: &str) -> String {
-        hex(&sign(&self.fingerprint, secret.as_bytes()).as_ref()[..16])
+    /// What stands for a secret in tokens that must end with it, by each key: the first for new ones.
+    pub(super) fn fingerprints(&self, secret: &str) -> Vec<String> {
+        let fingerprint = |key| hex(&sign(key, secret.as_bytes()).as_ref()[..16]);
+        self.fingerprints.iter().map(fingerprint).collect()
     }
 
-    /// A token that says this.
+    /// A token that says this; `None` for more than a token holds.
     pub(super) fn close(&self, contents: &Contents) -> Option<String> {
         let mut sealed = serde_json::to_vec(contents).ok()?;
         let key = self.keys.first()?;
         let nonce = key.seal_in_place_append_tag(Aad::from(PURPOSE), &mut sealed);
         let token = [&nonce.ok()?.as_ref()[..], &sealed].concat();
-        Some(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(token)))
+        let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(token));
+        (token.len() <= LONGEST).then_some(token)
     }
 
     /// What a token says; `None` for one that was not sealed by one of the keys.
@@ -128,10 +139,10 @@ impl Seal {
     }
 }
 
-fn derive(key: &SecretString) -> [u8; 32] {
+fn derive(key: &SecretString, purpose: &[u8]) -> [u8; 32] {
     let key = Key::new(HMAC_SHA256, key.expose_secret().as_bytes());
     let mut derived = [0; 32];
-    derived.copy_from_slice(sign(&key, PURPOSE).as_ref());
+    derived.copy_from_slice(sign(&key, purpose).as_ref());
     derived
 }
 
@@ -183,6 +194,17 @@ mod tests {
         assert!(seal(&["new"]).open(&old).is_none());
         assert!(seal(&["old"]).open(&new).is_none());
         assert!(Seal::new(&[]).is_none());
+    }
+
+    #[test]
+    fn what_stands_for_a_secret_is_known_while_keys_rotate_and_tokens_have_an_end() {
+        let old = seal(&["old"]).fingerprints("relay token");
+        let both = seal(&["new", "old"]).fingerprints("relay token");
+        assert!(both.len() == 2 && both[0] != old[0] && both[1] == old[0]);
+        assert_ne!(seal(&["old"]).fingerprints("another"), old);
+        let mut endless = contents();
+        endless.model = Some("m".repeat(LONGEST));
+        assert!(seal(&["one"]).close(&endless).is_none());
     }
 
     #[test]

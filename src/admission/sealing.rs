@@ -21,8 +21,8 @@ pub const LIVES_S: std::ops::RangeInclusive<u64> = 10..=7200;
 pub struct Sealing {
     seal: Option<Seal>,
     client_secrets: Option<ClientSecrets>,
-    /// What stands for `RELAY_TOKEN` in tokens that end with it.
-    relay_token: Option<String>,
+    /// What stands for `RELAY_TOKEN` in tokens that end with it: by the newest key, then by older ones.
+    relay_token: Vec<String>,
 }
 
 /// What a token is to be for.
@@ -54,7 +54,6 @@ impl TokenTerms {
 }
 
 /// A token that was made.
-#[derive(Debug)]
 pub struct Minted {
     /// `ek_relay_…`.
     pub token: String,
@@ -66,12 +65,12 @@ impl Sealing {
     /// With these keys.
     pub fn new(config: &config::Tokens, access: &Access) -> Sealing {
         let seal = Seal::new(&config.keys);
-        let fingerprint = |seal: &Seal| {
+        let fingerprints = |seal: &Seal| {
             let token = access.relay_token.as_ref()?;
-            Some(seal.fingerprint(token.expose_secret()))
+            Some(seal.fingerprints(token.expose_secret()))
         };
         Sealing {
-            relay_token: seal.as_ref().and_then(fingerprint),
+            relay_token: seal.as_ref().and_then(fingerprints).unwrap_or_default(),
             seal,
             client_secrets: config.client_secrets,
         }
@@ -113,7 +112,7 @@ impl Sealing {
             .because("no TOKEN_KEY, SECRET_KEY or RELAY_TOKEN"));
         };
         let maker = match principal {
-            Principal::RelayToken => self.relay_token.clone().map(MakerName::RelayToken),
+            Principal::RelayToken => self.relay_token.first().cloned().map(MakerName::RelayToken),
             Principal::Account(standing) => Some(MakerName::Login {
                 user: standing.account().user_id.clone(),
                 login: standing.account().login_id.clone(),
@@ -126,7 +125,12 @@ impl Sealing {
         };
         let maker = maker.ok_or_else(|| forbidden("This credential makes no tokens."))?;
         let contents = Contents::new(maker, expires_at_s, terms, secret);
-        let token = seal.close(&contents).ok_or_else(Refusal::panicked)?;
+        let token = seal.close(&contents).ok_or_else(|| {
+            Refusal::new(
+                Kind::Unclear,
+                "These rules are more than a token holds (16 KiB). Give them to a relay key, and make the token by that.",
+            )
+        })?;
         Ok(Minted {
             token,
             expires_at_s,
@@ -151,7 +155,10 @@ impl Terms {
         let rules = rules.map_err(|_| bad_token("a sealed token with rules of a newer relay"))?;
         let subject = format!("token of {}", maker.counted_as());
         Ok(Principal::Sealed(Box::new(Sealed {
-            limits: OwnLimits::new(&subject, rules.limits()),
+            limits: OwnLimits::new(
+                &format!("token {} of {}", contents.id, maker.counted_as()),
+                rules.limits(),
+            ),
             maker,
             rules: Arc::new(rules),
             model: contents.model.take(),
@@ -163,7 +170,7 @@ impl Terms {
     async fn maker(&self, name: &MakerName) -> Result<Option<Maker>, Refusal> {
         Ok(match name {
             MakerName::RelayToken(fingerprint) => {
-                let is_known = self.sealing.relay_token.as_ref() == Some(fingerprint);
+                let is_known = self.sealing.relay_token.contains(fingerprint);
                 is_known.then_some(Maker::RelayToken)
             }
             MakerName::Login { user, login } => match &self.accounts {

@@ -197,6 +197,7 @@ impl LimitingDraft {
     /// What holds without being asked for.
     fn defaults(&self, has_accounts: bool) -> Vec<Limit> {
         use CallerKind::{Anonymous, OpenAi, User};
+        let all_but_the_token = Callers::of(&[User, OpenAi, Anonymous]);
         let accounts = self.accounts.filter(|_| has_accounts).map(|count| Limit {
             what: What::Accounts,
             bound: Bound::Rate {
@@ -204,13 +205,13 @@ impl LimitingDraft {
                 window: self.window,
             },
             per: Per::User,
-            callers: Callers::EVERYONE,
+            callers: all_but_the_token,
         });
         let offer = self.offer.map(|bound| Limit {
             what: What::Offer,
             bound,
             per: Per::Address,
-            callers: Callers::of(&[User, OpenAi, Anonymous]),
+            callers: all_but_the_token,
         });
         let sockets = self.sockets.map(|bound| Limit {
             what: What::Sockets,
@@ -281,7 +282,11 @@ mod tests {
         assert_eq!(limits(&[]), [offer, sockets]);
         assert_eq!(
             limits(&[ACCOUNTS]),
-            ["accounts=100/1h per user", offer, sockets]
+            [
+                "accounts=100/1h per user for users,openai,anonymous",
+                offer,
+                sockets
+            ]
         );
         let own = [
             ACCOUNTS,
@@ -291,7 +296,10 @@ mod tests {
             ("RATE_LIMIT_SOCKETS", "off"),
         ];
         let offer = "offer=1/2s per ip for users,openai,anonymous";
-        assert_eq!(limits(&own), ["accounts=7/30s per user", offer]);
+        assert_eq!(
+            limits(&own),
+            ["accounts=7/30s per user for users,openai,anonymous", offer]
+        );
     }
 
     #[test]

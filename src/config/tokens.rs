@@ -32,7 +32,7 @@ pub(super) const TOKENS: &[Row] = &[
         name: "TOKEN_KEY",
         accepts: "one key or several separated by commas, each of at least 32 bytes, for instance from `openssl rand -hex 32`",
         help: "What sealed tokens (`ek_relay_…`) are sealed with: the same on every replica. Of several keys the first seals and all \
-               of them open, so that a key can be changed without a gap. Unset, it follows from `SECRET_KEY`, else from `RELAY_TOKEN`.",
+               of them open, so that a key can be changed without a gap. Unset, it follows from `SECRET_KEY`, else from a `RELAY_TOKEN` of at least 32 bytes.",
         secret: true,
         section: Section::Access,
         set: |draft, text| put(&mut draft.config.tokens.keys, keys(text)),
@@ -77,6 +77,9 @@ pub(super) fn settle(draft: &mut Draft, errors: &mut Vec<String>) {
         );
     }
     if config.tokens.keys.is_empty() {
+        // Every page with a token could try short ones out.
+        let is_long = |token: &SecretString| token.expose_secret().len() >= SHORTEST;
+        let relay_token = relay_token.filter(is_long);
         config.tokens.keys = secret_key.or(relay_token).into_iter().collect();
     }
 }

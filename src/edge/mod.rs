@@ -111,7 +111,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let calls = route::calls(target);
+        let calls = route::calls(target).map_err(|no| self.gate.turn_away(no, &facts))?;
         let family = Family::of_path(&facts.path);
         match route {
             Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),

@@ -9,6 +9,8 @@ use crate::family::{Family, decoded};
 use crate::relay::Chat;
 use crate::wire::Target;
 
+/// The most calls that a request names: one in its path, and one in its query.
+const MOST_CALLS: usize = 2;
 /// Where OpenAI hands out credentials (wire.md 6.1), by today's names and the retired ones.
 const MINTING: [&str; 5] = [
     "realtime/client_secrets",
@@ -91,8 +93,8 @@ fn unsupported_upgrade() -> Refusal {
 }
 
 /// The calls and Live sessions that a target names: in its path, behind `calls` or `sessions`, or as
-/// `call_id` in its query.
-pub(super) fn calls(target: &Target) -> Vec<String> {
+/// `call_id` in its query. Each is looked up, so that a request may be about one or two.
+pub(super) fn calls(target: &Target) -> Result<Vec<String>, Refusal> {
     let path = target.path_text();
     let path = decoded(&path);
     let mut calls = Vec::new();
@@ -107,7 +109,14 @@ pub(super) fn calls(target: &Target) -> Vec<String> {
     let pairs = form_urlencoded::parse(target.query());
     let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("call_id"));
     calls.extend(named.map(|(_, id)| id.into_owned()));
-    calls
+    calls.dedup();
+    match calls.len() > MOST_CALLS {
+        false => Ok(calls),
+        true => Err(Refusal::new(
+            Kind::Malformed,
+            "A request is about one call: this one names several.",
+        )),
+    }
 }
 
 /// Ephemeral credentials open the realtime and live families (contract section 2).

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::beta::{Kind, Rewritten, Translator};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
-use super::judge::judge_session;
+use super::judge::{judge_model, judge_session};
 use super::offer::{CALLS, MAX_SDP, invalid};
 use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
@@ -147,6 +147,7 @@ impl Relay {
         let replaced = self.replace_model(asked);
         let body = if exchange.is_ephemeral() {
             // The key knows its session.
+            judge_model(&mut exchange, None)?;
             Bytes::from(offer)
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });

@@ -8,13 +8,14 @@ use http_body_util::{BodyExt, Limited};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
 use super::json::Object;
+use super::judge::judge_bound;
 use super::{Relay, Wish};
 use crate::admission::Permit;
 use crate::admission::TokenTerms;
 use crate::admission::keys::rules::{RulesText, forbidden};
 use crate::error::{Kind, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
-use crate::wire::{ClientBody, Target, read_whole};
+use crate::wire::{ClientBody, Target};
 
 pub(super) const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
 const TRANSLATION_SECRETS: &[u8] = b"/v1/realtime/translations/client_secrets";
@@ -60,9 +61,12 @@ impl Relay {
         }
         let (head, body) = request.into_parts();
         let mut headers = head.headers;
-        let body = read_whole(body, MAX_SECRET, TOO_LARGE).await;
-        let read = body.and_then(|body| read_request(&body, &headers));
+        let body = self.read_whole(body, MAX_SECRET, TOO_LARGE).await;
+        let read = body.and_then(|body| read_request(&body.into_bytes(), &headers));
         let (body, terms) = read.map_err(|refusal| exchange.refused(refusal))?;
+        // OpenAI's credential would be made in vain.
+        let rules = terms.rules.read();
+        rules.map_err(|refusal| exchange.refused(refusal))?;
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::EXPECT);
         // The answer is read.
@@ -113,6 +117,7 @@ impl Relay {
         let expires_at_s = expires_at.unwrap_or_else(|| now_s() + LIFE_S);
         let asked = terms.model.clone();
         let model = asked.or_else(|| parsed.object("session")?.string("model"));
+        judge_bound(exchange, model.as_deref())?;
         let terms = TokenTerms {
             model,
             ..terms.clone()

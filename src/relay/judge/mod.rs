@@ -92,7 +92,18 @@ pub(super) fn judge_session(
 pub(super) fn judge_model(exchange: &mut Exchange, model: Option<&str>) -> Result<(), Refusal> {
     let judge = Judge::of(exchange.principal());
     let judged = match (judge, model) {
-        (Some(judge), Some(model)) => judge.model(model),
+        (None, _) => Ok(()),
+        (Some(judge), None) => judge.past_the_relay(),
+        (Some(judge), Some(model)) => judge.past_the_relay().and_then(|()| judge.model(model)),
+    };
+    judged.map_err(|refusal| exchange.refused(refusal))
+}
+
+/// Judges the model that a token's session turned out to have.
+pub(super) fn judge_bound(exchange: &mut Exchange, model: Option<&str>) -> Result<(), Refusal> {
+    let judge = Judge::of(exchange.principal());
+    let judged = match (judge, model) {
+        (Some(judge), Some(model)) => judge.check_model(model),
         _ => Ok(()),
     };
     judged.map_err(|refusal| exchange.refused(refusal))
@@ -162,6 +173,18 @@ impl Judge {
         self.rules.iter().any(|rules| !rules.pinned().is_empty())
     }
 
+    /// Judges a session whose events do not come through the relay: what is pinned could be set there.
+    fn past_the_relay(&self) -> Result<(), Refusal> {
+        let mut pins = self.rules.iter().flat_map(|rules| rules.pinned());
+        match pins.find(|pin| **pin != Pin::Model) {
+            None => Ok(()),
+            Some(pin) => Err(forbidden(format!(
+                "This credential does not let the client set {}: its rule `pinned` lists it, and over WebRTC a page talks to OpenAI past this relay. Connect by WebSocket.",
+                pin.name()
+            ))),
+        }
+    }
+
     fn check_model(&self, model: &str) -> Result<(), Refusal> {
         self.rules
             .iter()
@@ -229,7 +252,9 @@ impl Judge {
         match media_type(headers).as_deref() {
             Some("application/json") => self.json(body, is_realtime),
             // A session that is not described is the one of the credential, or of the query.
-            Some("application/sdp") if is_realtime && (self.is_ephemeral || has_model) => Ok(()),
+            Some("application/sdp") if is_realtime && (self.is_ephemeral || has_model) => {
+                self.past_the_relay()
+            }
             _ => Err(unseen("it is not JSON")),
         }
     }
@@ -248,6 +273,7 @@ impl Judge {
             .about("model"));
         }
         match is_realtime {
+            true if found.has_transport => self.past_the_relay().and_then(|()| self.pins(&found)),
             true => self.pins(&found),
             false => Ok(()),
         }
@@ -255,6 +281,7 @@ impl Judge {
 
     /// Judges a session that goes up beside an offer.
     pub(super) fn session(&self, session: &serde_json::Value) -> Result<(), Refusal> {
+        self.past_the_relay()?;
         let found = self.seen(session.to_string().as_bytes())?;
         if let Some(bound) = &self.bound
             && let Some(named) = found.models.iter().find(|named| named.place == Place::Top)

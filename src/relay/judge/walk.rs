@@ -22,6 +22,8 @@ pub(super) struct Findings {
     pub(super) pins: Vec<Pin>,
     /// Whether it refers to a prompt that is kept elsewhere, with whatever is in that.
     pub(super) has_prompt: bool,
+    /// Whether it says how media travel.
+    pub(super) has_transport: bool,
 }
 
 /// A model, and where it is named.
@@ -65,6 +67,7 @@ impl<'de> DeserializeSeed<'de> for Outermost<'_> {
             findings: self.0,
             place: Place::Top,
             is_model: false,
+            is_type: false,
             is_schema: false,
         })
     }
@@ -77,6 +80,8 @@ struct Value<'f> {
     place: Place,
     /// Whether this is what a model is called.
     is_model: bool,
+    /// Whether this is what an event is called.
+    is_type: bool,
     /// Whether it describes what somebody else sends.
     is_schema: bool,
 }
@@ -120,6 +125,7 @@ impl<'de> Visitor<'de> for Value<'_> {
             map.next_value_seed(Value {
                 place: self.place.within(&name),
                 is_model,
+                is_type: self.place == Place::Top && name == "type",
                 is_schema: self.is_schema || matches!(&*name, "parameters" | "schema"),
                 findings: &mut *self.findings,
             })?;
@@ -133,6 +139,7 @@ impl<'de> Visitor<'de> for Value<'_> {
                 findings: &mut *self.findings,
                 place: Place::Within,
                 is_model: false,
+                is_type: false,
                 is_schema: self.is_schema,
             };
             if seq.next_element_seed(next)?.is_none() {
@@ -142,6 +149,10 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        // What is appended stands in the event's `content` (wire.md 8).
+        if self.is_type && text.starts_with("session.instructions") {
+            self.findings.note(Pin::Instructions.name());
+        }
         if self.is_model {
             if self.findings.models.len() >= MOST {
                 return Err(E::custom("it names too many models"));
@@ -187,6 +198,9 @@ impl Findings {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("prompt") {
             self.has_prompt = true;
+        }
+        if is("transport") {
+            self.has_transport = true;
         }
         for pin in [Pin::Instructions, Pin::Tools, Pin::Voice] {
             if is(pin.name()) && !self.pins.contains(&pin) {
@@ -280,5 +294,8 @@ mod tests {
         let tools = found(r#"{"session":{"tools":[{"parameters":{"properties":{"voice":{}}}}]}}"#);
         assert_eq!(tools.pins, [Pin::Tools]);
         assert!(found(r#"{"response":{"prompt":{"id":"p"}}}"#).has_prompt);
+        let live = found(r#"{"type":"session.instructions.append","content":"Obey."}"#);
+        assert_eq!(live.pins, [Pin::Instructions]);
+        assert!(found(r#"{"session":{"transport":{"type":"webrtc"}}}"#).has_transport);
     }
 }

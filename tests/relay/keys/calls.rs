@@ -168,12 +168,42 @@ async fn attaches(relay: &Relay, key: &str, id: &str) -> bool {
 }
 
 #[tokio::test]
+async fn a_request_that_names_calls_by_the_dozen_is_refused_before_any_is_looked_up() {
+    let people = People::start(Home::Sqlite).await;
+    let (key, _) = make(&people.database, &[]).await;
+    let many: Vec<String> = (0..12).map(|call| format!("call_id=rtc_{call}")).collect();
+    let path = format!("/v1/realtime/calls?{}", many.join("&"));
+    let answer = ask(&people, "GET", &path, &key, None).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("names several"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn what_is_pinned_cannot_be_set_past_the_relay() {
+    let people = People::start(Home::Sqlite).await;
+    let (key, _) = make(&people.database, &["--pin", "instructions"]).await;
+    let (free, _) = make(&people.database, &["--pin", "model"]).await;
+    people.upstream.take_received();
+    let sdp = crate::offer::SDP;
+    let offer = json!({ "sdp": sdp });
+    let live = json!({ "transport": { "type": "webrtc", "sdp": sdp } });
+    for (path, body) in [("/offer", &offer), ("/v1/live/sessions", &live)] {
+        let answer = ask(&people, "POST", path, &key, Some(body)).await;
+        assert_forbidden(&answer, "pinned");
+        assert!(answer.text().contains("by WebSocket"), "{}", answer.text());
+    }
+    assert!(people.upstream.take_received().is_empty());
+    let answer = ask(&people, "POST", "/offer", &free, Some(&offer)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
 async fn a_live_session_is_its_makers_on_every_route() {
     let people = People::start_with(Home::Sqlite, &[("RELAY_TOKEN", RELAY_TOKEN)]).await;
     let relay = &people.relay;
     let alice = people.join("alice").await.access;
     let (key, _) = make(&people.database, &[]).await;
-    let (judged, _) = make(&people.database, &["--pin", "voice"]).await;
+    let (judged, _) = make(&people.database, &["--pin", "model"]).await;
     let (stranger, _) = make(&people.database, &[]).await;
     for maker in [&key, &judged, &alice, &RELAY_TOKEN.to_owned()] {
         let made = live_by_http(relay, maker).await;

@@ -320,7 +320,8 @@ async fn a_token_of_any_family_may_do_no_more_than_its_maker_and_its_rules() {
 #[tokio::test]
 async fn replicas_that_share_a_key_open_each_others_tokens_also_while_it_changes() {
     let both = format!("{KEYS},{OLD}");
-    let people = People::start_with(Home::Sqlite, &[("TOKEN_KEY", OLD)]).await;
+    let own = [("TOKEN_KEY", OLD), ("RELAY_TOKEN", RELAY_TOKEN)];
+    let people = People::start_with(Home::Sqlite, &own).await;
     let rotating = people.replica(&[("TOKEN_KEY", &both)]).await;
     let new = people.replica(&[("TOKEN_KEY", KEYS)]).await;
     let (key, _) = make(&people.database, &[]).await;
@@ -329,6 +330,16 @@ async fn replicas_that_share_a_key_open_each_others_tokens_also_while_it_changes
         let answer = call(relay, "POST", SECRETS, &[&line], Some(&session(VOICE))).await;
         value(&answer)
     };
+    let by_the_back_end = call(
+        &people.relay,
+        "POST",
+        "/api/v1/tokens",
+        &[&bearer(RELAY_TOKEN)],
+        None,
+    );
+    let by_the_back_end = value(&by_the_back_end.await);
+    assert!(opens(&rotating, "/", &by_the_back_end).await);
+    assert!(!opens(&new, "/", &by_the_back_end).await);
     let (old_token, token) = (mint(&people.relay).await, mint(&rotating).await);
     assert!(opens(&people.relay, "/", &old_token).await);
     assert!(opens(&rotating, "/", &old_token).await);
