@@ -1,10 +1,11 @@
 //! Exchange: a Permit together with what was counted, so that both settle wherever it ends.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ::http::{HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use crate::admission::{Departure, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
+use crate::fields::Fields;
 use crate::telemetry::{Outcome, Talk, Traffic};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
@@ -49,19 +50,17 @@ impl Exchange {
 
     /// Notes the answer's head and makes sure that it carries a request id, and what is left of a
     /// limit of the relay's.
-    pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+    pub(super) fn answered(&mut self, status: StatusCode, fields: &mut Fields) {
         if let Some(allowance) = self.permit.allowance() {
-            allowance.write(headers);
+            allowance.write(fields);
         }
-        if !headers.contains_key(X_REQUEST_ID) {
+        if !fields.contains(&X_REQUEST_ID) {
             let made = format!("req_{}", Uuid::new_v4().simple());
             if let Ok(value) = HeaderValue::from_str(&made) {
-                headers.insert(X_REQUEST_ID, value);
+                fields.append(&X_REQUEST_ID, &value);
             }
         }
-        let id = headers
-            .get(X_REQUEST_ID)
-            .and_then(|value| value.to_str().ok());
+        let id = fields.text(&X_REQUEST_ID);
         self.permit.answered(status, id.map(str::to_owned));
         if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
             let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";

@@ -25,10 +25,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, Method};
+use ::http::{HeaderName, Method};
 
 use crate::config;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
 use beta::{Aliases, RETIRED_MODELS};
 use chat::KnownModels;
@@ -41,7 +42,7 @@ const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 struct Wish<'a> {
     method: Method,
     target: &'a [u8],
-    headers: HeaderMap,
+    fields: Fields,
     body: RequestBody,
 }
 
@@ -118,7 +119,7 @@ impl Relay {
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,
-            headers: wish.headers,
+            fields: wish.fields,
             credential: exchange.credential(),
             may_name_organization: exchange.may_name_organization(),
             body: wish.body,

@@ -1,7 +1,7 @@
 //! The HTTP routes of the retired Realtime beta, served by those of GA (wire.md 5.3): keys are
 //! minted by `client_secrets`, and a bare offer becomes a call.
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use ::http::{HeaderValue, Method, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
@@ -13,8 +13,9 @@ use super::offer::{CALLS, MAX_SDP, invalid};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::config::Beta;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::upstream::{Fault, RequestBody, strip_beta};
-use crate::wire::{ClientBody, Target, read_whole};
+use crate::wire::{Answer, ClientBody, Request, Target, read_whole};
 
 const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
 /// The largest body that asks for a key, and the largest that holds one, in bytes.
@@ -31,18 +32,14 @@ pub(super) enum Retired {
 
 impl Relay {
     /// Which retired route a request is for, if any and if they are translated.
-    pub(super) fn retired(
-        &self,
-        target: &Target,
-        request: &Request<ClientBody>,
-    ) -> Option<Retired> {
-        if self.rules.beta != Beta::Translate || request.method() != Method::POST {
+    pub(super) fn retired(&self, request: &Request<ClientBody>) -> Option<Retired> {
+        if self.rules.beta != Beta::Translate || request.method != Method::POST {
             return None;
         }
-        match target.path() {
+        match request.target.path() {
             b"/v1/realtime/sessions" => Some(Retired::Secret(Kind::Realtime)),
             b"/v1/realtime/transcription_sessions" => Some(Retired::Secret(Kind::Transcription)),
-            b"/v1/realtime" if is_sdp(request.headers()) => Some(Retired::Call),
+            b"/v1/realtime" if is_sdp(&request.fields) => Some(Retired::Call),
             _ => None,
         }
     }
@@ -52,17 +49,20 @@ impl Relay {
         &self,
         exchange: Exchange,
         retired: Retired,
-        target: &Target,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
-        let (head, body) = request.into_parts();
-        let mut headers = head.headers;
-        strip_beta(&mut headers);
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::EXPECT);
+    ) -> Result<Answer<Answered>, Refusal> {
+        let Request {
+            target,
+            mut fields,
+            body,
+            ..
+        } = request;
+        strip_beta(&mut fields);
+        fields.remove(&header::CONTENT_LENGTH);
+        fields.remove(&header::EXPECT);
         match retired {
-            Retired::Secret(kind) => self.mint(exchange, kind, headers, body).await,
-            Retired::Call => self.call(exchange, target, headers, body).await,
+            Retired::Secret(kind) => self.mint(exchange, kind, fields, body).await,
+            Retired::Call => self.call(exchange, &target, fields, body).await,
         }
     }
 
@@ -70,9 +70,9 @@ impl Relay {
         &self,
         mut exchange: Exchange,
         kind: Kind,
-        mut headers: HeaderMap,
+        mut fields: Fields,
         body: ClientBody,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let too_large = "A session is at most 256 KiB of JSON here.";
         let body = read_whole(body, MAX_SECRET, too_large).await;
         let body = body.map_err(|refusal| exchange.refused(refusal))?;
@@ -83,22 +83,27 @@ impl Relay {
             .and_then(|rewritten| self.note(rewritten));
         let body = rewritten.map_or(body, |rewritten| Bytes::from(rewritten.text));
         // The answer is read.
-        headers.remove(header::ACCEPT_ENCODING);
+        fields.remove(&header::ACCEPT_ENCODING);
         let wish = Wish {
             method: Method::POST,
             target: SECRETS,
-            headers,
+            fields,
             body: RequestBody::whole(body, exchange.sent()),
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
-        if !reply.status().is_success() {
+        if !reply.status.is_success() {
             return Ok(relayed(exchange, reply));
         }
-        let (mut head, body) = reply.into_parts();
+        let Answer {
+            status,
+            reason,
+            mut fields,
+            body,
+        } = reply;
         let answer = Limited::new(body, MAX_SECRET).collect().await;
         let answer = answer.map_err(|error| {
             let fault = match error.downcast::<Fault>() {
@@ -111,10 +116,15 @@ impl Relay {
         let answer = translator
             .secret_answer(&answer)
             .map_or(answer, Bytes::from);
-        head.headers.remove(header::CONTENT_LENGTH);
+        fields.remove(&header::CONTENT_LENGTH);
         exchange.sent_down(answer.len());
         exchange.completed();
-        Ok(Response::from_parts(head, Answered::Whole(answer)))
+        Ok(Answer {
+            status,
+            reason,
+            fields,
+            body: Answered::Whole(answer),
+        })
     }
 
     /// What the client asked for in vain is logged, a model that was replaced is told.
@@ -134,9 +144,9 @@ impl Relay {
         &self,
         mut exchange: Exchange,
         target: &Target,
-        mut headers: HeaderMap,
+        mut fields: Fields,
         body: ClientBody,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let body = read_whole(body, MAX_SDP, "An offer is at most 64 KiB of SDP.").await;
         let offer = body.and_then(|body| {
             let offer = String::from_utf8(body.into());
@@ -154,31 +164,30 @@ impl Relay {
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
             let (content_type, body) = form::write(&offer, &session);
-            headers.insert(header::CONTENT_TYPE, content_type);
+            fields.insert(&header::CONTENT_TYPE, &content_type);
             body
         };
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
-            headers,
+            fields,
             body: RequestBody::whole(body, exchange.sent()),
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced.and_then(|model| HeaderValue::from_str(model).ok()) {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
         Ok(relayed(exchange, reply))
     }
 }
 
-fn relayed(exchange: Exchange, reply: crate::upstream::Reply) -> Response<Answered> {
+fn relayed(exchange: Exchange, reply: crate::upstream::Reply) -> Answer<Answered> {
     reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, None)))
 }
 
-fn is_sdp(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+fn is_sdp(fields: &Fields) -> bool {
+    let kind = fields.text(&header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("application/sdp")
 }

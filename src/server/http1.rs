@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Method, Request, Response, Uri, Version, header};
+use http::{Method, Version, header};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +23,8 @@ use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
 use crate::wire::{
-    ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, RequestHead, Target,
-    parse_request,
+    Answer, ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, Request,
+    RequestHead, parse_request,
 };
 
 /// Read ahead of an exchange that has not ended, in bytes.
@@ -157,18 +157,25 @@ impl<'a> Connection<'a> {
     async fn exchange(&mut self, head: RequestHead) -> Ending {
         let wishes = Wishes::of(&head);
         let expects = head.version == Version::HTTP_11
-            && fields::lists(&head.headers, &header::EXPECT, "100-continue");
+            && fields::lists(&head.fields, &header::EXPECT, "100-continue");
         let has_body = head.framing != Framing::Length(0);
         Inbound::lock(&self.inbound).begin(Decoder::new(head.framing), expects && has_body);
         let pace = Pace::of_progress(self.limits.body_timeout);
         let body = ClientBody::http1(&self.inbound, pace, self.limits.max_body_bytes);
-        let (target, request) = into_request(head, body);
+        let request = Request {
+            method: head.method,
+            target: head.target,
+            version: head.version,
+            authority: None,
+            fields: head.fields,
+            body,
+        };
         let edge = self.edge;
-        let mut answering = Box::pin(edge.dispatch(self.peer.ip(), target, request));
+        let mut answering = Box::pin(edge.dispatch(self.peer.ip(), request));
         let answer = poll_fn(|cx| {
             let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx)));
             match polled {
-                Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+                Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
                 Ok(Poll::Pending) => self.poll_gone(cx).map(|()| None),
                 Err(_) => Poll::Ready(Some(edge.refuse(self.peer.ip(), Refusal::panicked()))),
             }
@@ -176,26 +183,24 @@ impl<'a> Connection<'a> {
         .await;
         drop(answering);
         match answer {
-            Some(response) => self.answer(response, wishes).await,
+            Some(answer) => self.answer(answer, wishes).await,
             None => Ending::Gone,
         }
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Ending {
-        let response = self.edge.refuse(self.peer.ip(), refusal);
-        self.answer(response, Wishes::none()).await
+        let answer = self.edge.refuse(self.peer.ip(), refusal);
+        self.answer(answer, Wishes::none()).await
     }
 
-    async fn answer(&mut self, response: Response<Body>, wishes: Wishes) -> Ending {
-        let (head, body) = response.into_parts();
-        let response = match body {
+    async fn answer(&mut self, answer: Answer<Body>, wishes: Wishes) -> Ending {
+        let answer = match answer.body {
             Body::Socket(socket) => {
-                let response = Response::from_parts(head, ());
-                return Ending::Switched(Switched::new(socket, &response));
+                return Ending::Switched(Switched::new(socket, answer.status, &answer.fields));
             }
-            body => Response::from_parts(head, body),
+            _ => answer,
         };
-        let mut answering = Answering::new(self, response, wishes);
+        let mut answering = Answering::new(self, answer, wishes);
         poll_fn(|cx| answering.poll(self, cx)).await
     }
 
@@ -268,7 +273,7 @@ impl Wishes {
             is_head: head.method == Method::HEAD,
             version: head.version,
             keep_alive: head.keep_alive,
-            trailers: fields::lists(&head.headers, &header::TE, "trailers"),
+            trailers: fields::lists(&head.fields, &header::TE, "trailers"),
         }
     }
 
@@ -283,20 +288,8 @@ impl Wishes {
     }
 }
 
-/// The control routes need a URI; what is relayed goes up as the target.
-fn into_request(head: RequestHead, body: ClientBody) -> (Target, Request<ClientBody>) {
-    let target = Target::new(head.target);
-    let uri = Uri::try_from(target.as_bytes()).or_else(|_| Uri::try_from(target.path()));
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = uri.unwrap_or_default();
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers;
-    (target, request)
-}
-
 fn asks_for_health(head: &RequestHead) -> bool {
-    matches!(&head.target[..], b"/health" | b"/ready" | b"/stats")
+    matches!(head.target.as_bytes(), b"/health" | b"/ready" | b"/stats")
 }
 
 fn overloaded() -> Refusal {

@@ -6,17 +6,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::fault::Fault;
 use super::headers;
 use super::pool::Lease;
 use super::upload::Upload;
-use crate::wire::{Decoder, HeadError, HeadScan, Link, Pace, Piece, ResponseHead, parse_response};
+use crate::wire::{
+    Answer, Decoder, HeadError, HeadScan, Link, Pace, Piece, ResponseHead, parse_response,
+};
 
-/// An answer whose body has yet to come: status and headers as far as the client may see them.
-pub type Reply = Response<ReplyBody>;
+/// An answer whose body has yet to come: status and fields as far as the client may see them.
+pub type Reply = Answer<ReplyBody>;
 
 /// One exchange over one connection, as long as something of it is on its way.
 pub(super) struct Exchange {

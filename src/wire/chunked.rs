@@ -4,7 +4,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::framing::Piece;
-use super::head::{MAX_FIELDS, write_fields};
+use super::head::MAX_FIELDS;
+use crate::fields::Fields;
 
 /// The longest line before a chunk, in bytes; extensions are ignored.
 const MAX_LINE: usize = 1024;
@@ -215,7 +216,7 @@ pub(super) fn write_size(out: &mut BytesMut, size: usize) {
 pub(super) fn write_end(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
     out.put_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        write_fields(out, trailers);
+        Fields::from(trailers).write(out);
     }
     out.put_slice(b"\r\n");
 }

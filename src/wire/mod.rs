@@ -6,7 +6,7 @@ mod chunked;
 mod framing;
 mod head;
 mod link;
-mod names;
+mod message;
 mod output;
 mod pace;
 mod target;
@@ -19,6 +19,7 @@ pub use head::{
     write_response,
 };
 pub use link::{Io, Link};
+pub use message::{Answer, Request};
 pub use output::Output;
 pub use pace::Pace;
 pub use target::Target;
