@@ -25,7 +25,7 @@ pub(super) struct Address {
 /// or, where there are none, those of `Forwarded` (RFC 7239 section 5.2).
 pub(super) fn client_address(fields: &Fields, peer: IpAddr, trusted: &TrustedProxies) -> Address {
     let peer = peer.to_canonical();
-    let forwarded = fields.names().any(fields::tells_of_network);
+    let is_forwarded = || fields.names().any(fields::tells_of_network);
     let ip = if trusted.contains(peer) {
         right_most_untrusted(&hops(fields), peer, trusted)
     } else {
@@ -33,7 +33,7 @@ pub(super) fn client_address(fields: &Fields, peer: IpAddr, trusted: &TrustedPro
     };
     Address {
         ip,
-        direct_loopback: peer.is_loopback() && !forwarded,
+        direct_loopback: peer.is_loopback() && !is_forwarded(),
     }
 }
 

@@ -55,10 +55,22 @@ fn malformed(reason: &'static str) -> Refusal {
 
 /// The path jail: nothing that an upstream could normalise into another path.
 pub(super) fn check_path(path: &[u8]) -> Result<(), &'static str> {
-    let holds = |what: &[u8]| path.windows(what.len()).any(|window| window == what);
     if !path.starts_with(b"/") {
         return Err("The request target must be a path that starts with a slash.");
     }
+    // Nearly all paths are plain; one look tells.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'.' | b'\\');
+    if path
+        .windows(2)
+        .all(|pair| pair != b"//" && is_plain(pair[1]))
+    {
+        return Ok(());
+    }
+    check_closely(path)
+}
+
+fn check_closely(path: &[u8]) -> Result<(), &'static str> {
+    let holds = |what: &[u8]| path.windows(what.len()).any(|window| window == what);
     if !path.iter().all(u8::is_ascii_graphic) {
         return Err("The path holds bytes outside printable ASCII; percent-encode them.");
     }
@@ -141,6 +153,18 @@ fn check_host(authority: Option<&Authority>, fields: &Fields) -> Result<(), &'st
 
 /// A host with or without a port (RFC 9110 section 7.2).
 fn is_host(text: &str) -> bool {
+    is_plain_host(text) || is_odd_host(text)
+}
+
+/// A name or an IPv4 address, as nearly all are.
+fn is_plain_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "80"));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    !host.is_empty() && host.bytes().all(is_name) && is_port
+}
+
+fn is_odd_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
@@ -284,6 +308,17 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100_000))]
+        #[test]
+        fn a_plain_host_is_a_host(text in "[a-z0-9.:@%-]{0,12}") {
+            prop_assert!(!is_plain_host(&text) || is_odd_host(&text), "{}", text);
+        }
+
+        #[test]
+        fn a_plain_path_needs_no_closer_look(path in "/[a-z./%2e\\\\ ]{0,8}") {
+            let path = path.as_bytes();
+            prop_assert_eq!(check_path(path), check_closely(path));
+        }
+
         #[test]
         fn no_accepted_path_normalises_out_of_v1(
             tail in "([a-z./]|%2[eEfF]|%5[cC]|%25|\\\\|;|%00){0,24}"

@@ -21,7 +21,7 @@ pub struct Allowance {
 impl Allowance {
     /// Tells of it as OpenAI tells of its own (wire.md 1.3), unless that is told already.
     pub fn write(&self, fields: &mut Fields) {
-        let is_told = fields.names().any(|name| name.starts_with(b"x-ratelimit-"));
+        let is_told = fields.names().any(|name| name.starts_with("x-ratelimit-"));
         if !is_told {
             fields.extend(self.lines());
         }

@@ -6,13 +6,16 @@ use std::fmt::{self, Debug, Formatter};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names;
+use super::name::{Marks, Name};
+use super::remembered;
 
 /// Room for the lines that are added to a head, in bytes.
 const ROOM: usize = 256;
+/// Lines for which there is room from the start: most heads have fewer.
+const LINES: usize = 24;
 
-/// Fields in the order in which they were sent. Names are in lower case, values as sent without
-/// the blanks around them.
+/// Fields in the order in which they were sent, names and values as they were spelled, without the
+/// blanks around values.
 #[derive(Clone, Default)]
 pub struct Fields {
     /// A head that was received.
@@ -20,87 +23,63 @@ pub struct Fields {
     /// Lines that were added to it.
     added: Vec<u8>,
     lines: Vec<Line>,
+    /// Of all names that have been there.
+    marks: Marks,
+    /// Whether any of them holds an underscore.
+    has_underscores: bool,
 }
 
 /// Where `name: value` CR LF stands, in one of the two texts; in bytes.
 #[derive(Clone, Copy)]
 struct Line {
     start: usize,
-    name: u32,
     end: usize,
+    name: u32,
+    mark: u8,
     is_added: bool,
 }
 
-/// The lines of a head that is still being looked at.
-pub struct Found {
-    lines: Vec<Line>,
-    /// Those with other blanks than one behind the colon, written again.
-    mended: Vec<u8>,
-}
+/// The fields of a head that is still being looked at.
+#[derive(Default)]
+pub struct Found(Fields);
 
 impl Found {
-    /// Names and values as a parser found them, both parts of the head.
-    pub fn of<'a>(
-        head: &'a [u8],
-        fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Found {
-        let mut found = Found {
-            // Some will be added.
-            lines: Vec::with_capacity(fields.len() + 4),
-            mended: Vec::new(),
-        };
-        for (name, value) in fields {
-            let line = plain_line(head, name, value);
-            let line = line.unwrap_or_else(|| write_line(&mut found.mended, name, value));
-            found.lines.push(line);
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.lines.len()
+    }
+
+    /// One more, whose line begins at this place of the head: a name, a colon, and a value with the
+    /// blanks around it.
+    pub fn push(&mut self, start: usize, name: &[u8], sent: &[u8], has_underscore: bool) {
+        let fields = &mut self.0;
+        fields.has_underscores |= has_underscore;
+        if fields.lines.capacity() == 0 {
+            fields.lines.reserve(LINES);
         }
-        found
+        let value = sent.trim_ascii();
+        let is_plain = sent.len() == value.len() + 1 && sent.starts_with(b" ");
+        if !is_plain {
+            // Written again with one blank.
+            return fields.write_line(Name::of(name), value);
+        }
+        let mark = Name::of(name).mark();
+        fields.marks.add(mark);
+        fields.lines.push(Line {
+            start,
+            end: start + name.len() + 1 + sent.len() + 2,
+            name: u32::try_from(name.len()).unwrap_or(u32::MAX),
+            mark,
+            is_added: false,
+        });
     }
 
     /// The fields of this head.
-    pub fn into_fields(self, mut head: BytesMut) -> Fields {
-        for line in self.lines.iter().filter(|line| !line.is_added) {
-            head[line.start..line.start + line.name as usize].make_ascii_lowercase();
-        }
+    pub fn into_fields(self, head: Bytes) -> Fields {
         Fields {
-            received: head.freeze(),
-            added: self.mended,
-            lines: self.lines,
+            received: head,
+            ..self.0
         }
-    }
-}
-
-/// The line of a field that can go on as it is.
-fn plain_line(head: &[u8], name: &[u8], value: &[u8]) -> Option<Line> {
-    let start = name.as_ptr().addr().checked_sub(head.as_ptr().addr())?;
-    let colon = start + name.len();
-    let end = colon + 2 + value.len() + 2;
-    let line = head.get(start..end)?;
-    let is_plain = line[name.len()..].starts_with(b": ")
-        && line.ends_with(b"\r\n")
-        && std::ptr::eq(value.as_ptr(), &raw const head[colon + 2]);
-    is_plain.then_some(Line {
-        start,
-        name: u32::try_from(name.len()).ok()?,
-        end,
-        is_added: false,
-    })
-}
-
-fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Line {
-    if out.capacity() == 0 {
-        out.reserve(ROOM);
-    }
-    let start = out.len();
-    out.extend(name.iter().map(u8::to_ascii_lowercase));
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-    Line {
-        start,
-        name: u32::try_from(name.len()).unwrap_or(u32::MAX),
-        end: out.len(),
-        is_added: true,
     }
 }
 
@@ -110,14 +89,15 @@ impl Fields {
         Fields::default()
     }
 
-    /// The head that was received, names in lower case; empty where the fields came otherwise.
+    /// The head that was received; empty where the fields came otherwise.
     pub fn head(&self) -> &Bytes {
         &self.received
     }
 
     /// The value of the first line of this name.
     pub fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.get_all(name).next()
+        let at = self.find(Name::from(name), 0)?;
+        Some(self.value(&self.lines[at]))
     }
 
     /// The same as text: `None` where it holds more than printable ASCII.
@@ -127,9 +107,24 @@ impl Fields {
 
     /// The values of all lines of this name.
     pub fn get_all<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let name = name.as_str().as_bytes();
-        let lines = self.lines.iter();
-        lines.filter_map(move |line| (self.name(line) == name).then(|| self.value(line)))
+        let name = Name::from(name);
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let at = self.find(name, next)?;
+            next = at + 1;
+            Some(self.value(&self.lines[at]))
+        })
+    }
+
+    /// The place of the next line of this name.
+    fn find(&self, name: Name<'_>, from: usize) -> Option<usize> {
+        // Most names that are asked for are not there.
+        if !self.marks.has(name.mark()) {
+            return None;
+        }
+        let mut rest = self.lines.get(from..)?.iter();
+        let found = rest.position(|line| line.mark == name.mark() && self.name(line).is(name));
+        Some(from + found?)
     }
 
     /// The value of the one line of this name; `None` where there are several as well.
@@ -143,22 +138,25 @@ impl Fields {
         self.get(name).is_some()
     }
 
-    /// Names and values, in order.
+    /// Names as they are spelled and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let lines = self.lines.iter();
-        lines.map(|line| (self.name(line), self.value(line)))
+        lines.map(|line| (self.name(line).as_bytes(), self.value(line)))
     }
 
     /// The names of all lines, in order.
-    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn names(&self) -> impl Iterator<Item = Name<'_>> {
         self.lines.iter().map(|line| self.name(line))
+    }
+
+    /// Whether a name may hold an underscore.
+    pub fn has_underscores(&self) -> bool {
+        self.has_underscores
     }
 
     /// Adds a line.
     pub fn append(&mut self, name: &HeaderName, value: &HeaderValue) {
-        let name = name.as_str().as_bytes();
-        let line = write_line(&mut self.added, name, value.as_bytes());
-        self.lines.push(line);
+        self.write_line(Name::from(name), value.as_bytes());
     }
 
     /// Adds a line in the place of all others of its name.
@@ -169,20 +167,21 @@ impl Fields {
 
     /// Adds the lines of others behind its own.
     pub fn adopt(&mut self, others: &Fields) {
-        for (name, value) in others.iter() {
-            let line = write_line(&mut self.added, name, value);
-            self.lines.push(line);
+        for line in &others.lines {
+            self.write_line(others.name(line), others.value(line));
         }
     }
 
     /// Takes all lines of this name out.
     pub fn remove(&mut self, name: &HeaderName) {
-        let name = name.as_str().as_bytes();
-        self.retain(|found| found != name);
+        let name = Name::from(name);
+        if self.marks.has(name.mark()) {
+            self.retain(|found| !found.is(name));
+        }
     }
 
     /// Takes out what is not to be kept, by name.
-    pub fn retain(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+    pub fn retain(&mut self, is_kept: impl Fn(Name<'_>) -> bool) {
         let (received, added) = (&self.received, &self.added);
         self.lines
             .retain(|line| is_kept(line.name_in(line.text_of(received, added))));
@@ -190,15 +189,19 @@ impl Fields {
 
     /// Writes all lines.
     pub fn write(&self, out: &mut BytesMut) {
-        let mut lines = self.lines.iter().copied().peekable();
-        while let Some(mut run) = lines.next() {
-            let goes_on =
-                |next: &Line, run: Line| next.is_added == run.is_added && next.start == run.end;
-            while let Some(next) = lines.next_if(|next| goes_on(next, run)) {
-                run.end = next.end;
+        let mut lines = self.lines.iter().copied();
+        let Some(mut run) = lines.next() else {
+            return;
+        };
+        for line in lines {
+            if line.is_added == run.is_added && line.start == run.end {
+                run.end = line.end;
+            } else {
+                out.put_slice(&self.text_of(&run)[run.start..run.end]);
+                run = line;
             }
-            out.put_slice(&self.text_of(&run)[run.start..run.end]);
         }
+        out.put_slice(&self.text_of(&run)[run.start..run.end]);
     }
 
     /// The same fields for code that needs a map.
@@ -206,18 +209,39 @@ impl Fields {
         let mut map = HeaderMap::with_capacity(self.lines.len());
         for (name, value) in self.iter() {
             // What came through a parser is both.
-            if let (Ok(name), Ok(value)) = (names::name(name), HeaderValue::from_bytes(value)) {
+            if let (Ok(name), Ok(value)) = (remembered::name(name), HeaderValue::from_bytes(value))
+            {
                 map.append(name, value);
             }
         }
         map
     }
 
+    fn write_line(&mut self, name: Name<'_>, value: &[u8]) {
+        let out = &mut self.added;
+        let start = out.len();
+        self.has_underscores |= memchr::memchr(b'_', name.as_bytes()).is_some();
+        let name_length = name.as_bytes().len();
+        out.reserve((name_length + value.len() + 4).max(ROOM.saturating_sub(start)));
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+        self.marks.add(name.mark());
+        self.lines.push(Line {
+            start,
+            end: out.len(),
+            name: u32::try_from(name_length).unwrap_or(u32::MAX),
+            mark: name.mark(),
+            is_added: true,
+        });
+    }
+
     fn text_of(&self, line: &Line) -> &[u8] {
         line.text_of(&self.received, &self.added)
     }
 
-    fn name(&self, line: &Line) -> &[u8] {
+    fn name(&self, line: &Line) -> Name<'_> {
         line.name_in(self.text_of(line))
     }
 
@@ -231,24 +255,26 @@ impl Line {
         if self.is_added { added } else { received }
     }
 
-    fn name_in<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.start..self.start + self.name as usize]
+    fn name_in<'a>(&self, text: &'a [u8]) -> Name<'a> {
+        let name = &text[self.start..self.start + self.name as usize];
+        Name::marked(name, self.mark)
     }
 }
 
 /// A value as text, if it holds printable ASCII, blanks and tabs alone.
 pub fn text(value: &[u8]) -> Option<&str> {
-    let is_printable = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    let text = std::str::from_utf8(value).ok()?;
-    value.iter().all(is_printable).then_some(text)
+    // All bytes are looked at, many at a time.
+    let is_printable = |byte: u8| matches!(byte, b' '..=b'~' | b'\t');
+    let is_text = value
+        .iter()
+        .fold(true, |is_text, byte| is_text & is_printable(*byte));
+    is_text.then(|| std::str::from_utf8(value).ok())?
 }
 
 impl From<&HeaderMap> for Fields {
     fn from(map: &HeaderMap) -> Fields {
-        let mut fields = Fields {
-            lines: Vec::with_capacity(map.len() + 4),
-            ..Fields::default()
-        };
+        let mut fields = Fields::new();
+        fields.lines.reserve(map.len() + 4);
         for (name, value) in map {
             fields.append(name, value);
         }
@@ -274,14 +300,16 @@ impl FromIterator<(HeaderName, HeaderValue)> for Fields {
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Fields) -> bool {
-        self.iter().eq(other.iter())
+        let pair = |(name, value): (&[u8], &[u8])| (name.to_ascii_lowercase(), value.to_vec());
+        self.iter().map(pair).eq(other.iter().map(pair))
     }
 }
 
 /// Names alone: values hold secrets.
 impl Debug for Fields {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let names = self.names().map(String::from_utf8_lossy);
+        let names = self.names();
+        let names = names.map(|name| String::from_utf8_lossy(name.as_bytes()));
         f.debug_list().entries(names).finish()
     }
 }
@@ -295,25 +323,15 @@ mod tests {
 
     const X_A: HeaderName = HeaderName::from_static("x-a");
 
-    /// A head of these lines, in which each field was found.
+    /// A head of these lines: names, what stands between, values.
     fn received(lines: &[(&str, &str, &str)]) -> Fields {
-        let head: String = lines
-            .iter()
-            .map(|(name, between, value)| format!("{name}{between}{value}\r\n"))
-            .collect();
-        let head = BytesMut::from(head.as_str());
-        let mut at = 0;
-        let mut found = Vec::new();
+        let (mut head, mut found) = (String::new(), Found::default());
         for (name, between, value) in lines {
-            let start = at + name.len() + between.len();
-            found.push((
-                &head[at..at + name.len()],
-                &head[start..start + value.len()],
-            ));
-            at = start + value.len() + 2;
+            let sent = format!("{}{value}", &between[1..]);
+            found.push(head.len(), name.as_bytes(), sent.as_bytes(), false);
+            head.push_str(&format!("{name}:{sent}\r\n"));
         }
-        let found = Found::of(&head, found.into_iter());
-        found.into_fields(head)
+        found.into_fields(Bytes::from(head))
     }
 
     fn written(fields: &Fields) -> String {
@@ -335,12 +353,12 @@ mod tests {
         fields.insert(&header::HOST, &HeaderValue::from_static("other"));
         assert_eq!(
             written(&fields),
-            "x-a: 1\r\nx-b: 2\r\nx-a: 3\r\nx-c: \r\nhost: other\r\n"
+            "X-A: 1\r\nx-b: 2\r\nX-a: 3\r\nx-c: \r\nhost: other\r\n"
         );
         assert_eq!(fields.get(&X_A), Some(&b"1"[..]));
         assert_eq!(fields.single(&X_A), None);
         assert_eq!(fields.single(&header::HOST), Some(&b"other"[..]));
-        fields.retain(|name| name != b"x-a");
+        fields.retain(|name| !name.is(Name::from(&X_A)));
         assert_eq!(written(&fields), "x-b: 2\r\nx-c: \r\nhost: other\r\n");
     }
 

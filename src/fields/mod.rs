@@ -5,12 +5,14 @@
 
 mod allowance;
 mod lines;
-mod names;
+mod name;
+mod remembered;
 
 use http::HeaderName;
 
 pub use allowance::Allowance;
 pub use lines::{Fields, Found, text};
+pub use name::{Name, Names};
 
 /// The items of all lines of this name, in order and trimmed; empty ones included.
 pub fn items<'a>(fields: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
@@ -25,20 +27,20 @@ pub fn lists(fields: &Fields, name: &HeaderName, token: &str) -> bool {
     items(fields, name).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// What proxies add to tell of the client's network; a name in lower case.
-pub fn tells_of_network(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 9] = [
-        b"fastly-client-ip",
-        b"forwarded",
-        b"true-client-ip",
-        b"via",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"x-envoy-external-address",
-        b"x-original-forwarded-for",
-        b"x-real-ip",
-    ];
-    name.starts_with(b"cf-") || name.starts_with(b"x-forwarded-") || NAMES.contains(&name)
+/// What proxies add to tell of the client's network.
+pub fn tells_of_network(name: Name<'_>) -> bool {
+    static NAMES: Names<9> = Names::of([
+        "fastly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-original-forwarded-for",
+        "x-real-ip",
+    ]);
+    name.starts_with("cf-") || name.starts_with("x-forwarded-") || NAMES.contain(name)
 }
 
 #[cfg(test)]

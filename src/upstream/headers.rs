@@ -2,66 +2,66 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::fields::{self, Fields};
+use crate::fields::{self, Fields, Name, Names};
 
 /// Between two neighbours only (RFC 9110 section 7.6.1), or about the connection.
-const HOP_BY_HOP: [&[u8]; 10] = [
-    b"connection",
-    b"http2-settings",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authentication-info",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"transfer-encoding",
-    b"upgrade",
-];
+static HOP_BY_HOP: Names<10> = Names::of([
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+]);
 
 /// What a request does not carry upstream besides: credentials, cookies, and what tells of the
 /// client's page; what tells of its network is in [`fields::tells_of_network`].
-const NOT_UP: [&[u8]; 7] = [
-    b"authorization",
-    b"cookie",
-    b"cookie2",
-    b"host",
-    b"origin",
-    b"referer",
+static NOT_UP: Names<7> = Names::of([
+    "authorization",
+    "cookie",
+    "cookie2",
+    "host",
+    "origin",
+    "referer",
     // May hold a credential, and means nothing without an upgrade.
-    b"sec-websocket-protocol",
-];
+    "sec-websocket-protocol",
+]);
 
 /// Switches preview interfaces on.
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Go up for callers that may name an organization.
-const ORGANIZATION: [&[u8]; 2] = [b"openai-organization", b"openai-project"];
+static ORGANIZATION: Names<2> = Names::of(["openai-organization", "openai-project"]);
 
 /// What an answer does not carry down besides: cookies, the upstream's CORS rules, and what would
 /// act on the operator's own domain.
-const NOT_DOWN: [&[u8]; 10] = [
-    b"alt-svc",
-    b"clear-site-data",
-    b"nel",
-    b"public-key-pins",
-    b"public-key-pins-report-only",
-    b"report-to",
-    b"reporting-endpoints",
-    b"set-cookie",
-    b"set-cookie2",
-    b"strict-transport-security",
-];
-const NOT_DOWN_PREFIXES: [&[u8]; 1] = [b"access-control-"];
+static NOT_DOWN: Names<10> = Names::of([
+    "alt-svc",
+    "clear-site-data",
+    "nel",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "report-to",
+    "reporting-endpoints",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+]);
+const NOT_DOWN_PREFIX: &str = "access-control-";
 
 /// Leaves of a client's headers what the upstream may see; the caller adds host and credential.
 pub(super) fn strip_request(fields: &mut Fields, may_name_organization: bool) {
     // `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
     let takes_trailers = fields::lists(fields, &header::TE, "trailers");
     strip(fields, |name| {
-        HOP_BY_HOP.contains(&name)
-            || NOT_UP.contains(&name)
+        HOP_BY_HOP.contain(name)
+            || NOT_UP.contain(name)
             || fields::tells_of_network(name)
-            || (!may_name_organization && ORGANIZATION.contains(&name))
+            || (!may_name_organization && ORGANIZATION.contain(name))
     });
     if takes_trailers {
         fields.insert(&header::TE, &HeaderValue::from_static("trailers"));
@@ -129,34 +129,34 @@ pub(super) fn strip_response_trailers(trailers: &mut HeaderMap) {
 /// Leaves of the upstream's headers what the client may see.
 pub(super) fn strip_response(fields: &mut Fields) {
     strip(fields, |name| {
-        HOP_BY_HOP.contains(&name)
-            || NOT_DOWN.contains(&name)
-            || NOT_DOWN_PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
+        HOP_BY_HOP.contain(name) || NOT_DOWN.contain(name) || name.starts_with(NOT_DOWN_PREFIX)
     });
 }
 
 /// Removes what the rule names, and what the `Connection` lines name.
-fn strip(fields: &mut Fields, is_dropped: impl Fn(&[u8]) -> bool) {
+fn strip(fields: &mut Fields, is_dropped: impl Fn(Name<'_>) -> bool) {
     let named: Vec<Vec<u8>> = fields::items(fields, &header::CONNECTION)
-        .map(<[u8]>::to_ascii_lowercase)
+        // Mostly `keep-alive`, which goes anyway.
+        .filter(|item| !is_dropped(Name::of(item)))
+        .map(<[u8]>::to_vec)
         .collect();
+    let has_underscores = fields.has_underscores();
     fields.retain(|name| {
         let is_dropped = is_dropped(name)
-            || named.iter().any(|named| named == name)
+            || named.iter().any(|named| Name::of(named).is(name))
             // `content_length` is `Content-Length` to some servers behind CGI.
-            || (name.contains(&b'_') && is_alias(name, &is_dropped));
+            || (has_underscores && name.as_bytes().contains(&b'_') && is_alias(name, &is_dropped));
         !is_dropped
     });
 }
 
-fn is_alias(name: &[u8], is_dropped: impl Fn(&[u8]) -> bool) -> bool {
-    let mut plain = name.to_vec();
+fn is_alias(name: Name<'_>, is_dropped: impl Fn(Name<'_>) -> bool) -> bool {
+    let mut plain = name.as_bytes().to_vec();
     for byte in plain.iter_mut().filter(|byte| **byte == b'_') {
         *byte = b'-';
     }
-    plain == b"content-length" || is_dropped(&plain)
+    let plain = Name::of(&plain);
+    plain.is(Name::from(&header::CONTENT_LENGTH)) || is_dropped(plain)
 }
 
 #[cfg(test)]

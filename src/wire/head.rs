@@ -1,15 +1,13 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
-use std::mem::MaybeUninit;
-use std::ops::Range;
-
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::framing::Framing;
+use super::grammar;
 use super::target::Target;
-use crate::fields::{self, Fields, Found};
+use crate::fields::{self, Fields};
 
 /// The longest head, in bytes, its first line included.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -87,30 +85,15 @@ pub fn parse_request(
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(&bytes, &mut slots) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("The head is cut.")),
-        Err(error) => return Err(explain(error)),
-    }
-    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-        return Err(HeadError::Malformed("The request line is not one."));
-    };
-    let target = check_request_line(&bytes, method, target)?;
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| HeadError::Malformed("The method is not one."))?;
-    let version = match parsed.version {
-        Some(1) => Version::HTTP_11,
-        _ => Version::HTTP_10,
-    };
-    let fields = found(&bytes, parsed.headers).into_fields(bytes);
+    let line = grammar::request_line(&bytes)?;
+    let version = line.version;
+    let fields = grammar::fields(&bytes, line.length)?.into_fields(bytes);
     let framing = request_framing(version, &fields)?;
     let keep_alive =
         version == Version::HTTP_11 && !fields::lists(&fields, &header::CONNECTION, "close");
     Ok(Some(RequestHead {
-        method,
-        target: Target::new(fields.head().slice(target)),
+        method: line.method,
+        target: Target::new(fields.head().slice(line.target)),
         version,
         fields,
         framing,
@@ -127,29 +110,15 @@ pub fn parse_response(
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
-    let mut slots = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let parser = httparse::ParserConfig::default();
-    match parser.parse_response_with_uninit_headers(&mut parsed, &bytes, &mut slots) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("its head is cut")),
-        Err(error) => return Err(explain(error)),
-    }
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed("its status is not one"))?;
-    let reason = parsed
-        .reason
-        .filter(|reason| status.canonical_reason() != Some(reason))
-        .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
-    let version = parsed.version;
-    let fields = found(&bytes, parsed.headers).into_fields(bytes);
-    let framing = response_framing(status, method, &fields)?;
-    let keep_alive = version == Some(1)
+    let line = grammar::status_line(&bytes)?;
+    let fields = grammar::fields(&bytes, line.length)?.into_fields(bytes);
+    let framing = response_framing(line.status, method, &fields)?;
+    let keep_alive = line.version == Version::HTTP_11
         && framing != Framing::UntilClose
         && !fields::lists(&fields, &header::CONNECTION, "close");
     Ok(Some(ResponseHead {
-        status,
-        reason,
+        status: line.status,
+        reason: line.reason,
         fields,
         framing,
         keep_alive,
@@ -157,8 +126,8 @@ pub fn parse_response(
 }
 
 /// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
-fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<BytesMut>, HeadError> {
-    while let Some(found) = memchr::memchr(b'\n', &buffer[*searched..]) {
+fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes>, HeadError> {
+    while let Some(found) = grammar::find_near(b'\n', &buffer[*searched..]) {
         let at = *searched + found;
         if at == 0 || buffer[at - 1] != b'\r' {
             return Err(HeadError::Malformed(
@@ -172,7 +141,7 @@ fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes
                 return Err(HeadError::TooLarge);
             }
             *searched = 0;
-            return Ok(Some(buffer.split_to(at + 1)));
+            return Ok(Some(buffer.split_to(at + 1).freeze()));
         }
     }
     *searched = buffer.len();
@@ -192,41 +161,6 @@ fn skip_empty_lines(buffer: &mut BytesMut, scan: &mut HeadScan) -> Result<(), He
         }
     }
     Ok(())
-}
-
-/// Where the target stands, with one space on either side of it: httparse forgives more.
-fn check_request_line(head: &[u8], method: &str, target: &str) -> Result<Range<usize>, HeadError> {
-    let start = method.len() + 1;
-    let range = start..start + target.len();
-    let is_plain = head.starts_with(method.as_bytes())
-        && head[method.len()..].starts_with(b" ")
-        && head.get(range.clone()) == Some(target.as_bytes())
-        && matches!(
-            head[range.end..].first_chunk(),
-            Some(b" HTTP/1.1\r\n" | b" HTTP/1.0\r\n")
-        );
-    if is_plain && !target.is_empty() {
-        return Ok(range);
-    }
-    Err(HeadError::Malformed("The request line is not one."))
-}
-
-fn explain(error: httparse::Error) -> HeadError {
-    match error {
-        httparse::Error::TooManyHeaders => HeadError::TooLarge,
-        httparse::Error::Version => HeadError::Version,
-        httparse::Error::HeaderName => HeadError::Malformed("The name of a header is not one."),
-        httparse::Error::HeaderValue => {
-            HeadError::Malformed("The value of a header holds a control character.")
-        }
-        _ => HeadError::Malformed("The head is not HTTP."),
-    }
-}
-
-fn found(head: &[u8], parsed: &[httparse::Header<'_>]) -> Found {
-    let fields = parsed.iter();
-    let fields = fields.map(|field| (field.name.as_bytes(), field.value.trim_ascii()));
-    Found::of(head, fields)
 }
 
 /// RFC 9112 section 6.3, with every ambiguous case refused.

@@ -4,6 +4,7 @@
 mod body;
 mod chunked;
 mod framing;
+mod grammar;
 mod head;
 mod link;
 mod message;
@@ -21,6 +22,6 @@ pub use head::{
 pub use link::{Io, Link};
 pub use message::{Answer, Request};
 pub use output::Output;
-pub use pace::Pace;
+pub use pace::{Pace, Timer};
 pub use target::Target;
 pub use whole::read_whole;
