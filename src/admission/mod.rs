@@ -14,6 +14,7 @@ mod pressure;
 mod principal;
 mod revocation;
 mod sessions;
+mod told;
 mod visitor;
 
 use std::net::IpAddr;
@@ -172,7 +173,7 @@ impl Gate {
     }
 
     /// Admits a request, or says why not.
-    pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
+    pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Box<Permit>, Refusal> {
         match self.check(ask).await {
             Ok((principal, held)) => {
                 let counters = Arc::clone(&self.counters);

@@ -75,19 +75,20 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Boxed, because it is handed on from room to room.
     pub(super) fn new(
         principal: Principal,
         request: Request,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
         held: Held,
-    ) -> Permit {
+    ) -> Box<Permit> {
         let family = match held.slot {
             Some(_) => Family::Socket,
             None => Family::of_path(&request.path),
         };
         counters.started(family);
-        Permit {
+        Box::new(Permit {
             principal,
             request,
             family,
@@ -105,7 +106,7 @@ impl Permit {
             held,
             _running: drain.token(),
             drain: Arc::clone(drain),
-        }
+        })
     }
 
     /// Who was admitted.

@@ -165,7 +165,7 @@ impl Edge {
     /// that is not on the list gets none.
     async fn socket(
         &self,
-        admitted: Result<Permit, Refusal>,
+        admitted: Result<Box<Permit>, Refusal>,
         target: Target,
         fields: Fields,
         handshake: &Handshake,
@@ -176,7 +176,7 @@ impl Edge {
         };
         match opened {
             Ok(Opened::Socket(answer)) => Ok(answer.map(Body::socket)),
-            Ok(Opened::Refused(answer)) => Ok((*answer).map(Body::Relayed)),
+            Ok(Opened::Refused(answer)) => Ok(answer.map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))

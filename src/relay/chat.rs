@@ -53,7 +53,7 @@ impl Relay {
     /// Answers a request to one of the chat routes.
     pub async fn chat(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         chat: Chat,
         request: Request<ClientBody>,
     ) -> Result<Answer<Answered>, Refusal> {

@@ -15,13 +15,13 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// One admitted exchange on its way.
 pub(super) struct Exchange {
-    permit: Permit,
+    permit: Box<Permit>,
     sent: Sent,
     bytes_down: u64,
 }
 
 impl Exchange {
-    pub(super) fn new(permit: Permit) -> Exchange {
+    pub(super) fn new(permit: Box<Permit>) -> Exchange {
         Exchange {
             permit,
             sent: Sent::default(),

@@ -23,7 +23,7 @@ impl Relay {
     /// Relays one exchange. The returned body carries the Permit to the exchange's end.
     pub async fn http(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         request: Request<ClientBody>,
     ) -> Result<Answer<Answered>, Refusal> {
         let mut exchange = Exchange::new(permit);

@@ -103,7 +103,7 @@ impl Relay {
     /// Relays one offer, or says what was wrong with it.
     pub async fn offer(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         draft: Result<OfferDraft, Refusal>,
     ) -> Result<Answer<Bytes>, Refusal> {
         let mut exchange = Exchange::new(permit);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Method, Version, header};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answering, Ending, Switched};
@@ -24,7 +24,7 @@ use crate::error::{Kind, Refusal};
 use crate::fields;
 use crate::wire::{
     Answer, ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, Request,
-    RequestHead, parse_request,
+    RequestHead, Timer, parse_request,
 };
 
 /// Read ahead of an exchange that has not ended, in bytes.
@@ -45,6 +45,7 @@ pub(super) struct Connection<'a> {
     edge: &'a Edge,
     peer: SocketAddr,
     watch: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     pressure: &'a Pressure,
     /// Began while the relay was closing: it gets one answer, so that `/health` has one to the end.
     is_late: bool,
@@ -69,6 +70,7 @@ impl<'a> Connection<'a> {
             edge: &client.edge,
             peer: client.peer,
             watch: None,
+            timer: Timer::default(),
             pressure: &client.pressure,
             is_late: client.closing.is_cancelled(),
             is_spare: client.seat.is_spare(),
@@ -114,37 +116,35 @@ impl<'a> Connection<'a> {
     /// The next head. Its first byte may take `patience`, the rest the time that heads have.
     async fn head(&mut self, patience: Duration) -> Result<RequestHead, NoHead> {
         let mut scan = HeadScan::default();
-        if Inbound::lock(&self.inbound).link.input.is_empty() {
-            let first = tokio::time::timeout(patience, self.more());
-            let came = tokio::select! {
-                came = first => came.unwrap_or(false),
-                () = self.closing.cancelled(), if !self.is_late => false,
+        let mut deadline = Instant::now() + patience;
+        let mut has_begun = false;
+        let mut closing = std::pin::pin!(self.closing.cancelled());
+        poll_fn(|cx| {
+            let came = {
+                let mut inbound = Inbound::lock(&self.inbound);
+                poll_request(&mut inbound.link, cx, &mut scan)
             };
-            if !came {
-                return Err(NoHead::Silence);
+            if let Poll::Ready(came) = came {
+                return Poll::Ready(came);
             }
-        }
-        let rest = async {
-            loop {
-                let parsed = {
-                    let mut inbound = Inbound::lock(&self.inbound);
-                    parse_request(&mut inbound.link.input, &mut scan)
-                };
-                match parsed {
-                    Ok(Some(head)) => return Ok(head),
-                    Ok(None) if self.more().await => {}
-                    Ok(None) => return Err(NoHead::Silence),
-                    Err(error) => return Err(NoHead::Refused(explain(error))),
-                }
+            if !has_begun && !Inbound::lock(&self.inbound).link.input.is_empty() {
+                has_begun = true;
+                deadline = Instant::now() + self.limits.header_timeout;
             }
-        };
-        match tokio::time::timeout(self.limits.header_timeout, rest).await {
-            Ok(head) => head,
-            Err(_) => Err(NoHead::Refused(Refusal::new(
-                Kind::HeadTimeout,
-                "The head of the request did not arrive in time.",
-            ))),
-        }
+            let may_go = !has_begun && !self.is_late;
+            if may_go && closing.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(NoHead::Silence));
+            }
+            ready!(self.timer.poll(cx, deadline));
+            Poll::Ready(Err(match has_begun {
+                true => NoHead::Refused(Refusal::new(
+                    Kind::HeadTimeout,
+                    "The head of the request did not arrive in time.",
+                )),
+                false => NoHead::Silence,
+            }))
+        })
+        .await
     }
 
     /// Reads; whether anything came.
@@ -226,9 +226,7 @@ impl<'a> Connection<'a> {
             if inbound.link.is_closed() {
                 return Poll::Ready(());
             }
-            watch
-                .as_mut()
-                .reset(tokio::time::Instant::now() + WATCH_EVERY);
+            watch.as_mut().reset(Instant::now() + WATCH_EVERY);
         }
         Poll::Pending
     }
@@ -284,6 +282,27 @@ impl Wishes {
             version: Version::HTTP_11,
             keep_alive: false,
             trailers: false,
+        }
+    }
+}
+
+/// Reads until there is a whole head.
+fn poll_request(
+    link: &mut Link,
+    cx: &mut Context<'_>,
+    scan: &mut HeadScan,
+) -> Poll<Result<RequestHead, NoHead>> {
+    loop {
+        if !link.input.is_empty() {
+            match parse_request(&mut link.input, scan) {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(NoHead::Refused(explain(error)))),
+            }
+        }
+        match ready!(link.poll_fill(cx)) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Poll::Ready(Err(NoHead::Silence)),
         }
     }
 }

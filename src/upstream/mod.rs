@@ -28,7 +28,7 @@ pub use socket::{SocketAnswer, SocketRequest};
 use crate::config;
 use crate::fields::Fields;
 use crate::telemetry::Counters;
-use crate::wire::{Answer, ResponseHead};
+use crate::wire::{Answer, ResponseHead, Timer};
 use dial::Dialer;
 use pool::Pool;
 use reply::Exchange;
@@ -120,7 +120,7 @@ impl Upstream {
     /// Whether a connection can be had: one is taken from the pool, or dialled, and given back.
     /// Nothing is sent.
     pub async fn reach(&self) -> Result<(), Fault> {
-        self.api.pool.lease().await?.give_back();
+        self.api.pool.lease().await?.give_back(Timer::default());
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Upstream {
         )
     }
 
-    fn reply(&self, endpoint: &Endpoint, exchange: Exchange, mut head: ResponseHead) -> Reply {
+    fn reply(&self, endpoint: &Endpoint, exchange: Box<Exchange>, mut head: ResponseHead) -> Reply {
         headers::strip_response(&mut head.fields);
         if head.status == StatusCode::CREATED {
             endpoint.localise(&mut head.fields);

@@ -30,17 +30,18 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(lease: Lease, upload: Upload, read_timeout: Duration) -> Exchange {
-        Exchange {
+    /// Boxed, because the body of its answer takes it along.
+    pub(super) fn new(mut lease: Lease, upload: Upload, read_timeout: Duration) -> Box<Exchange> {
+        Box::new(Exchange {
+            silence: Pace::of_silence(read_timeout).with_timer(lease.take_timer()),
             lease,
             upload,
-            silence: Pace::of_silence(read_timeout),
             may_switch: false,
-        }
+        })
     }
 
     /// The same, where the request asks for another protocol.
-    pub(super) fn switching(mut self) -> Exchange {
+    pub(super) fn switching(mut self: Box<Self>) -> Box<Exchange> {
         self.may_switch = true;
         self
     }
@@ -116,13 +117,13 @@ fn not_http(error: HeadError) -> Fault {
 
 /// The answer's bytes as they come. Its end gives the connection back, its drop closes it.
 pub struct ReplyBody {
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     decoder: Decoder,
     keep_alive: bool,
 }
 
 impl ReplyBody {
-    pub(super) fn new(exchange: Exchange, head: &ResponseHead) -> ReplyBody {
+    pub(super) fn new(exchange: Box<Exchange>, head: &ResponseHead) -> ReplyBody {
         let mut body = ReplyBody {
             exchange: Some(exchange),
             decoder: Decoder::new(head.framing),
@@ -147,7 +148,8 @@ impl ReplyBody {
             && self.keep_alive
             && exchange.upload.is_done()
         {
-            exchange.lease.give_back();
+            let Exchange { lease, silence, .. } = *exchange;
+            lease.give_back(silence.into_timer());
         }
     }
 

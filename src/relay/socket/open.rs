@@ -109,14 +109,14 @@ pub enum Opened {
     /// Switched.
     Socket(Answer<Socket>),
     /// Refused by the upstream, in its own words.
-    Refused(Box<Answer<RelayedBody>>),
+    Refused(Answer<RelayedBody>),
 }
 
 impl Relay {
     /// Opens a socket to the upstream for a client.
     pub async fn open(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         target: &Target,
         fields: Fields,
         client: &Handshake,
@@ -160,7 +160,7 @@ impl Relay {
                     return Ok(explain(reply, exchange, client, &path).await);
                 }
                 let answer = reply.map(|body| RelayedBody::new(body, exchange, None));
-                Ok(Opened::Refused(Box::new(answer)))
+                Ok(Opened::Refused(answer))
             }
             Err(fault) => Err(exchange.faulted(&fault)),
         }
