@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use openai_relay::admission::{Asking, Limiter, Right};
-use openai_relay::config::{Bound, CallerKind, Callers, Family, Limit, Limiting, Per, What};
+use openai_relay::config::{Bound, CallerKind, Callers, Limit, Limiting, Per, What};
+use openai_relay::family::Family;
 use support::{Connection, Relay, authorization, pair_with, trust};
 
 /// What three limits may cost.
@@ -84,6 +85,7 @@ async fn admission(limiter: &Limiter, users: &[(String, IpAddr)]) -> f64 {
             right: Right::Api,
             family: Some(Family::Models),
             is_upgrade: false,
+            own: [None, None],
         };
         let taken = limiter.take(black_box(&asking)).await;
         drop(black_box(taken.expect("within the limits")));

@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::accounts::Accounts;
-use crate::admission::{Drain, Gate, Limiter, Pressure, Sessions, Terms};
+use crate::admission::keys::RelayKeys;
+use crate::admission::{Calls, Drain, Gate, Limiter, Pressure, Sealing, Sessions, Terms};
 use crate::config::{Config, DatabaseUrl};
 use crate::control::{Control, Service};
 use crate::edge::Edge;
+use crate::error::Refusal;
 use crate::relay::{Patience, Relay, Rules};
 use crate::server::{Monitoring, Server};
-use crate::store::Store;
+use crate::store::{Shelf, Store};
 use crate::telemetry::Counters;
 use crate::upstream::Upstream;
 
@@ -27,6 +29,8 @@ pub struct App {
     server: Server,
     monitoring: Option<Monitoring>,
     accounts: Option<Arc<Accounts>>,
+    keys: Arc<RelayKeys>,
+    gate: Arc<Gate>,
     limiter: Arc<Limiter>,
 }
 
@@ -38,22 +42,20 @@ impl App {
         let counters = Arc::new(Counters::new());
         let sessions = Arc::new(Sessions::new(config.realtime.max_sessions));
         let upstream = Arc::new(Upstream::new(&config.upstream, &counters)?);
-        let (accounts, store) = match &config.accounts {
-            Some(accounts) => {
-                let store = Arc::new(Store::open(&config.database).await?);
-                let accounts = Accounts::new(accounts, Arc::clone(&store));
-                (Some(Arc::new(accounts)), Some(store))
-            }
-            None => (None, None),
-        };
+        let (keys, accounts, store) = people(config).await?;
+        let sealing = Arc::new(Sealing::new(&config.tokens, &config.access));
+        let limiter = Arc::new(Limiter::new(&config.limiting)?);
+        limiter.begin().await;
+        let calls = Arc::new(Calls::new(Arc::clone(&limiter)));
         let terms = Terms {
             access: config.access.clone(),
             accounts: accounts.clone(),
+            keys: Arc::clone(&keys),
+            calls: Arc::clone(&calls),
+            sealing: Arc::clone(&sealing),
             environment: config.environment,
             has_server_key: upstream.has_server_key(),
         };
-        let limiter = Arc::new(Limiter::new(&config.limiting)?);
-        limiter.begin().await;
         let gate = Arc::new(Gate::new(
             terms,
             Arc::clone(&drain),
@@ -70,24 +72,26 @@ impl App {
             services(&upstream, store, &limiter, config.limiting.redis.is_some()),
             folder(config),
         );
-        let monitoring = config.server.metrics_address;
-        let monitoring = monitoring
-            .map(|address| Monitoring::bind(address, control.clone().monitoring()))
-            .transpose()?;
+        let monitoring = monitoring(config, &control)?;
         let relay = Relay::new(
             upstream,
             &config.realtime,
             config.default_model.clone(),
             config.sse_keepalive,
             rules(config, Arc::clone(&pressure)),
+            sealing,
+            calls,
         );
         let proxies = config.server.trusted_proxies.clone();
-        let edge = Arc::new(Edge::new(gate, relay, control.router(), proxies));
+        let edge = Edge::new(Arc::clone(&gate), relay, control.router(), proxies);
+        let edge = Arc::new(edge);
         let server = Server::bind(&config.server, edge, drain, pressure)?;
         Ok(App {
             server,
             monitoring,
             accounts,
+            keys,
+            gate,
             limiter,
         })
     }
@@ -108,6 +112,16 @@ impl App {
         self.accounts.as_ref()
     }
 
+    /// The relay keys.
+    pub fn keys(&self) -> &RelayKeys {
+        &self.keys
+    }
+
+    /// A sealed token that the holder of a relay key makes.
+    pub async fn seal(&self, key: &str, life_s: i64) -> Result<String, Refusal> {
+        self.gate.seal(key, life_s).await
+    }
+
     /// Serves until `stop` ends and what then still runs has ended or run out of time.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (beside, end) = (TaskTracker::new(), CancellationToken::new());
@@ -115,6 +129,8 @@ impl App {
             let end = end.clone();
             beside.spawn(async move { accounts.watch(end).await });
         }
+        let (keys, stopped) = (self.keys, end.clone());
+        beside.spawn(async move { keys.watch(stopped).await });
         let (limiter, stopped) = (self.limiter, end.clone());
         beside.spawn(async move { limiter.watch(stopped).await });
         if let Some(monitoring) = self.monitoring {
@@ -125,6 +141,37 @@ impl App {
         beside.close();
         beside.wait().await;
     }
+}
+
+/// What answers monitoring besides, if anything.
+fn monitoring(config: &Config, control: &Control) -> Result<Option<Monitoring>> {
+    let address = config.server.metrics_address;
+    address
+        .map(|address| Monitoring::bind(address, control.clone().monitoring()))
+        .transpose()
+}
+
+/// Who has a credential of its own, and where that is kept.
+async fn people(
+    config: &Config,
+) -> Result<(Arc<RelayKeys>, Option<Arc<Accounts>>, Option<Arc<Store>>)> {
+    let shelf = match &config.accounts {
+        Some(_) => {
+            let store = Arc::new(Store::open(&config.database).await?);
+            Shelf::with(&config.database, store)
+        }
+        None => Shelf::empty(&config.database),
+    };
+    let shelf = Arc::new(shelf);
+    let keys = Arc::new(RelayKeys::new(Arc::clone(&shelf)));
+    keys.begin().await?;
+    let store = shelf.store().cloned();
+    let accounts = config.accounts.as_ref().zip(store.clone());
+    let accounts = accounts.map(|(config, store)| {
+        let accounts = Accounts::new(config, store, Arc::clone(&keys));
+        Arc::new(accounts)
+    });
+    Ok((keys, accounts, store))
 }
 
 /// What the detailed health looks at.

@@ -23,6 +23,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub enum Kind {
     /// The request breaks HTTP or a rule of the path jail.
     Malformed,
+    /// What could be read in two ways where a rule depends on it.
+    Unclear,
     /// CONNECT, TRACE, or a method that the relay's own route does not have.
     MethodNotAllowed,
     /// No such route of the relay's own.
@@ -106,6 +108,7 @@ impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
             Kind::Malformed
+            | Kind::Unclear
             | Kind::UpgradeNotSupported
             | Kind::BetaDisabled
             | Kind::InvalidOffer
@@ -146,6 +149,7 @@ impl Kind {
     pub fn code(self) -> &'static str {
         match self {
             Kind::Malformed => "malformed_request",
+            Kind::Unclear => "unclear_request",
             Kind::MethodNotAllowed => "method_not_allowed",
             Kind::NotFound => "not_found",
             Kind::UriTooLong => "uri_too_long",

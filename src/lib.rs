@@ -11,8 +11,8 @@
 //! - [`relay`]: carries admitted exchanges
 //! - [`admission`]: decides who gets in, and settles when they leave
 //! - [`upstream`]: holds the server's key; connects, sends, receives
-//! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], `fields` (lists in header fields)
-//!   and [`wire`] (HTTP/1.1 itself)
+//! - leaves that anyone may use: [`config`], [`error`], [`telemetry`], [`family`] (what a
+//!   path is about), `fields` (lists in header fields) and [`wire`] (HTTP/1.1 itself)
 
 pub mod admission;
 pub mod app;
@@ -21,6 +21,7 @@ pub mod config;
 pub mod control;
 pub mod edge;
 pub mod error;
+pub mod family;
 mod fields;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room with the rooms that it may import. Leaves (`config`, `error`, `telemetry`, `fields`,
-/// `wire`)
-/// are open to all rooms; their own imports are listed like the others'.
-const ALLOWED: [(&str, &[&str]); 15] = [
+/// Each room with the rooms that it may import. Leaves (`config`, `error`, `family`, `fields`,
+/// `telemetry`, `wire`) are open to all rooms; their own imports are listed like the others'.
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("command", &["admission", "app", "store", "upstream"]),
     (
         "app",
@@ -33,10 +32,11 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("config", &[]),
     ("error", &[]),
     ("telemetry", &[]),
+    ("family", &[]),
     ("fields", &[]),
     ("wire", &[]),
 ];
-const LEAVES: [&str; 5] = ["config", "error", "fields", "telemetry", "wire"];
+const LEAVES: [&str; 6] = ["config", "error", "family", "fields", "telemetry", "wire"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

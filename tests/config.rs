@@ -212,6 +212,20 @@ fn all_broken_variables_are_reported_together() {
 }
 
 #[test]
+fn every_faulty_origin_of_a_list_is_named() {
+    let list = "app.example.com,https://fine.example,https://*.example.com,https://a.example/login";
+    let said = refused(&[("ALLOWED_ORIGINS", list)]);
+    for words in [
+        "item 1 has no scheme",
+        "item 3 has a wildcard",
+        "item 4 has a path",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("item 2"), "{said}");
+}
+
+#[test]
 fn every_example_of_limits_in_the_documents_loads_as_it_is() {
     let page = include_str!("../docs/limits.md");
     let examples: Vec<&str> = page

@@ -30,7 +30,7 @@ use anyhow::{Context, Result, bail};
 use engine::Engine;
 use peers::{Certificates, Site};
 use report::Measured;
-use scenario::{SCENARIOS, Scenario};
+use scenario::{GATEWAYS, SCENARIOS, Scenario};
 use upstream::Upstream;
 
 /// How the page begins that a whole run writes.
@@ -43,6 +43,15 @@ machine did to both at that time cancels out. Processor time is that of all of a
 each finished operation; memory is the proportional set size without what was there before. nginx keeps upstream
 connections alive, buffers no answers, logs nothing and checks nobody; haproxy likewise. The relay has everything on:
 token, sanitising, counters, a log in JSON. [performance.md](performance.md) says what the figures teach.
+";
+/// The same of the second part.
+const HEAD_OF_GATEWAYS: &str = "# Beside other gateways
+
+Written by `scripts/bench gateways`, never by hand. The relay, nginx, and gateways that people run do the same work in
+turns, each alone on the first core with one process; the load and the upstream are one thread on the second. The
+relays on Node and FastAPI are short ones of the kind that the origins describe (`bench/gateways/`): a token, the server's
+key, bytes piped; no limits, no log. LiteLLM's proxy has one model and a master key. Loads are what each of them can bear;
+how figures are taken is said in [benchmarks.md](benchmarks.md).
 ";
 /// Repetitions of each peer.
 const TIMES: usize = 5;
@@ -57,7 +66,7 @@ fn main() -> Result<()> {
             copy::run(at.parse()?, to.parse()?, Some(&tls))
         }
         ["run", rest @ ..] => run(&Wish::of(rest)?),
-        _ => bail!("usage: scripts/bench [<scenario> ...]"),
+        _ => bail!("usage: scripts/bench [gateways | <scenario> ...]"),
     }
 }
 
@@ -68,8 +77,11 @@ struct Wish {
     core: usize,
     /// Held while measuring, where a machine is shared with builds.
     locks: Vec<PathBuf>,
-    /// Where the tables go besides.
+    /// Where relays in other languages lie.
+    gateways: PathBuf,
+    /// Where the tables go besides, under which head.
     write: Option<PathBuf>,
+    head: &'static str,
     times: usize,
     scenarios: Vec<&'static Scenario>,
 }
@@ -81,7 +93,9 @@ impl Wish {
             folder: PathBuf::new(),
             core: 0,
             locks: Vec::new(),
+            gateways: PathBuf::new(),
             write: None,
+            head: HEAD,
             times: TIMES,
             scenarios: Vec::new(),
         };
@@ -89,13 +103,20 @@ impl Wish {
             match word.split_once('=') {
                 Some(("--relay", path)) => wish.relay = path.into(),
                 Some(("--folder", path)) => wish.folder = path.into(),
+                Some(("--gateways", path)) => wish.gateways = path.into(),
                 Some(("--core", core)) => wish.core = core.parse().context("--core")?,
                 Some(("--lock", path)) => wish.locks.push(path.into()),
                 Some(("--write", path)) => wish.write = Some(path.into()),
                 Some(("--times", times)) => wish.times = times.parse().context("--times")?,
+                None if *word == "gateways" => {
+                    wish.scenarios.extend(&GATEWAYS);
+                    wish.head = HEAD_OF_GATEWAYS;
+                }
                 _ => {
-                    let named = SCENARIOS.iter().find(|scenario| scenario.name == *word);
-                    let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
+                    let mut all = SCENARIOS.iter().chain(&GATEWAYS);
+                    let names: Vec<&str> = all.clone().map(|scenario| scenario.name).collect();
+                    let names = names.join(", ");
+                    let named = all.find(|scenario| scenario.name == *word);
                     let named = named.with_context(|| format!("{word} is none of {names}"))?;
                     wish.scenarios.push(named);
                 }
@@ -114,12 +135,20 @@ fn run(wish: &Wish) -> Result<()> {
     let addresses = [upstream.address(false)?, upstream.address(true)?];
     let relay = wish.relay.canonicalize().context("the relay's binary")?;
     let folder = wish.folder.canonicalize().context("the folder")?;
-    let site = Site::new(&folder, relay, wish.core, addresses, &certificates)?;
+    let gateways = wish.gateways.clone();
+    let site = Site::new(
+        &folder,
+        relay,
+        gateways,
+        wish.core,
+        addresses,
+        &certificates,
+    )?;
     let mut engine = Engine::new(upstream)?;
     let mut measured = Vec::new();
     let mut text = String::new();
     for scenario in &wish.scenarios {
-        for tls in [false, true] {
+        for tls in scenario.tls.iter().copied() {
             let locks = wish
                 .locks
                 .iter()
@@ -143,19 +172,22 @@ fn run(wish: &Wish) -> Result<()> {
             measured.push(one);
         }
     }
-    let (judged, broken) = report::judge(&measured);
-    println!("## What must hold\n\n{judged}");
+    let judged = match report::judge(&measured) {
+        None => String::new(),
+        Some((judged, broken)) => {
+            let core = site.core();
+            println!("## What must hold\n\n{judged}");
+            println!("{broken} of the rows above do not hold (relays on core {core})");
+            format!("## What must hold\n\n{judged}\n")
+        }
+    };
     if let Some(path) = &wish.write {
         let facts = format!("{}- {} repetitions of each\n", machine::facts(), wish.times);
-        let page =
-            format!("{HEAD}\n{facts}\n## What must hold\n\n{judged}\n## All figures\n\n{text}");
+        let head = wish.head;
+        let page = format!("{head}\n{facts}\n{judged}## All figures\n\n{text}");
         fs::write(path, format!("{}\n", page.trim_end()))
             .with_context(|| path.display().to_string())?;
     }
-    println!(
-        "{broken} of the rows above do not hold (relays on core {})",
-        site.core()
-    );
     Ok(())
 }
 

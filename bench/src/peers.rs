@@ -31,16 +31,25 @@ pub enum Peer {
     Haproxy,
     /// openai-relay: credential, sanitising, counters, limits, log in JSON.
     Relay,
+    /// Node's `http` and `ws`.
+    Node,
+    /// FastAPI and httpx.
+    FastApi,
+    /// LiteLLM's proxy.
+    Litellm,
 }
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub const ALL: [Peer; 5] = [
+    pub const ALL: [Peer; 8] = [
         Peer::Direct,
         Peer::Copy,
         Peer::Nginx,
         Peer::Haproxy,
         Peer::Relay,
+        Peer::Node,
+        Peer::FastApi,
+        Peer::Litellm,
     ];
 
     /// As the tables call it.
@@ -51,6 +60,9 @@ impl Peer {
             Peer::Nginx => "nginx",
             Peer::Haproxy => "haproxy",
             Peer::Relay => "openai-relay",
+            Peer::Node => "Node, http and ws",
+            Peer::FastApi => "FastAPI, httpx, uvicorn",
+            Peer::Litellm => "LiteLLM's proxy",
         }
     }
 }
@@ -59,6 +71,8 @@ impl Peer {
 pub struct Site {
     folder: PathBuf,
     relay: PathBuf,
+    /// Relays in other languages, with their packages.
+    gateways: PathBuf,
     core: usize,
     upstreams: [SocketAddr; 2],
     client: Arc<ClientConfig>,
@@ -107,6 +121,7 @@ impl Site {
     pub fn new(
         folder: &Path,
         relay: PathBuf,
+        gateways: PathBuf,
         core: usize,
         upstreams: [SocketAddr; 2],
         certificates: &Certificates,
@@ -116,6 +131,7 @@ impl Site {
         Ok(Site {
             folder: folder.to_owned(),
             relay,
+            gateways,
             core,
             upstreams,
             client: Arc::clone(&certificates.client),
@@ -148,6 +164,9 @@ impl Site {
             Peer::Nginx => (self.nginx(port, tls)?, own("/up")),
             Peer::Haproxy => (self.haproxy(port, tls)?, own("/up")),
             Peer::Relay => (self.relay(port, tls), own("/health")),
+            Peer::Node => (self.node(port, tls), own("/health")),
+            Peer::FastApi => (self.fastapi(port, tls), own("/health")),
+            Peer::Litellm => (self.litellm(port, tls), own("/health/liveliness")),
         };
         let started = Process::start(&command, self.core, at, &probe);
         started.context(peer.name()).map(Some)
@@ -210,23 +229,58 @@ impl Site {
     }
 
     fn relay(&self, port: u16, tls: bool) -> Command {
-        let scheme = if tls { "https" } else { "http" };
-        let mut command = Command::new(&self.relay);
+        let mut command = self.keeper_of_the_key(&self.relay, port, tls);
         command
-            .current_dir(&self.folder)
             .env("HOST", "127.0.0.1")
-            .env("PORT", port.to_string())
-            .env(
-                "OPENAI_BASE_URL",
-                format!("{scheme}://{}/v1", self.upstream(tls)),
-            )
             .env("OPENAI_CA_FILE", self.folder.join("authority.pem"))
-            .env("OPENAI_API_KEY", KEY)
-            .env("RELAY_TOKEN", TOKEN)
             .env("MAX_CONNECTIONS", CONNECTIONS.to_string())
             .env("MAX_CLIENT_CONNECTIONS", CONNECTIONS.to_string())
             .env("LOG_FORMAT", "json")
             .env("LOG_FILE", self.folder.join("relay.log"));
+        command
+    }
+
+    fn node(&self, port: u16, tls: bool) -> Command {
+        let mut command = self.keeper_of_the_key(Path::new("node"), port, tls);
+        command.arg(self.gateways.join("node/relay.mjs"));
+        command
+    }
+
+    fn fastapi(&self, port: u16, tls: bool) -> Command {
+        let mut command =
+            self.keeper_of_the_key(&self.gateways.join("venv/bin/uvicorn"), port, tls);
+        command
+            .arg("--app-dir")
+            .arg(self.gateways.join("fastapi"))
+            .args(["relay:app", "--no-access-log", "--port", &port.to_string()]);
+        command
+    }
+
+    fn litellm(&self, port: u16, tls: bool) -> Command {
+        let mut command =
+            self.keeper_of_the_key(&self.gateways.join("venv/bin/litellm"), port, tls);
+        command
+            // Else it asks for prices on the network first.
+            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            .arg("--config")
+            .arg(self.gateways.join("litellm/config.yaml"))
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        command
+    }
+
+    /// A program that is told the upstream, the key and the token as the origins are.
+    fn keeper_of_the_key(&self, program: &Path, port: u16, tls: bool) -> Command {
+        let scheme = if tls { "https" } else { "http" };
+        let base = format!("{scheme}://{}/v1", self.upstream(tls));
+        let mut command = Command::new(program);
+        command
+            .current_dir(&self.folder)
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", &self.folder)
+            .env("PORT", port.to_string())
+            .env("OPENAI_BASE_URL", base)
+            .env("OPENAI_API_KEY", KEY)
+            .env("RELAY_TOKEN", TOKEN);
         command
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long a relay may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a relay may take until it answers: some load half a gigabyte first.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running relay; killed when dropped.
 pub struct Process {

@@ -295,12 +295,13 @@ impl Measured {
     }
 }
 
-/// What must hold, row by row, as far as it was measured. Markdown, and how many do not hold.
-pub fn judge(measured: &[Measured]) -> (String, usize) {
+/// What must hold, row by row, as far as it was measured. Markdown, and how many do not hold; `None`
+/// where nothing was measured that must.
+pub fn judge(measured: &[Measured]) -> Option<(String, usize)> {
     let mut out = String::from(
         "| what | must hold | measured | spread | holds | the goal |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    let mut broken = 0;
+    let (mut judged, mut broken) = (0, 0);
     for target in &TARGETS {
         let found = measured.iter().find(|measured| {
             measured.scenario.name == target.scenario && measured.tls == target.tls
@@ -325,6 +326,7 @@ pub fn judge(measured: &[Measured]) -> (String, usize) {
             continue;
         };
         let holds = holds(target.bound, figure);
+        judged += 1;
         broken += usize::from(!holds);
         let _ = writeln!(
             out,
@@ -335,7 +337,7 @@ pub fn judge(measured: &[Measured]) -> (String, usize) {
             target.goal,
         );
     }
-    (out, broken)
+    (judged > 0).then_some((out, broken))
 }
 
 fn holds(bound: Bound, figure: f64) -> bool {
@@ -384,13 +386,16 @@ mod tests {
 
     #[test]
     fn a_row_holds_by_the_median_of_its_ratios() {
-        let (text, broken) = judge(&[measured(&[8.0, 18.0, 50.0], &[10.0, 20.0, 30.0])]);
+        let (text, broken) =
+            judge(&[measured(&[8.0, 18.0, 50.0], &[10.0, 20.0, 30.0])]).expect("a row");
         assert_eq!(broken, 0, "{text}");
         assert!(
             text.contains("| JSON request, TLS upstream | ≤ 0.9 × nginx | 0.90 |"),
             "{text}"
         );
-        let (text, broken) = judge(&[measured(&[10.0, 10.0, 1.0], &[10.0, 10.0, 10.0])]);
+        let (text, broken) =
+            judge(&[measured(&[10.0, 10.0, 1.0], &[10.0, 10.0, 10.0])]).expect("a row");
+        assert!(judge(&[]).is_none());
         assert!(broken == 1 && text.contains("**no**"), "{text}");
     }
 

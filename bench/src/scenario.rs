@@ -20,6 +20,8 @@ const AT_ONCE: usize = 100;
 const WARM_UP: u64 = ms(250);
 /// How long one repetition counts.
 const WINDOW: u64 = ms(900);
+/// The same where some do a hundred operations a second.
+const LONG_WINDOW: u64 = ms(2_500);
 /// How long memory takes to settle.
 const SETTLE: u64 = ms(400);
 /// Connections before the ones whose memory counts: what the first ones bring is not theirs.
@@ -73,6 +75,12 @@ pub struct Scenario {
     pub connections: usize,
     /// Events or deltas that the upstream sends a second.
     pub feed: Option<u64>,
+    /// Who does it.
+    pub peers: &'static [Peer],
+    /// In front of which upstreams: with TLS or not.
+    pub tls: &'static [bool],
+    /// How long one repetition counts, in nanoseconds.
+    pub window: u64,
     /// What is shown, in columns.
     pub metrics: &'static [Metric],
 }
@@ -94,11 +102,23 @@ const fn steady(
         work,
         connections,
         feed,
+        peers: &PEERS,
+        tls: &[false, true],
+        window: WINDOW,
         metrics,
     }
 }
 
-/// All of them.
+/// Who works with bytes and heads.
+const PEERS: [Peer; 5] = [
+    Peer::Direct,
+    Peer::Copy,
+    Peer::Nginx,
+    Peer::Haproxy,
+    Peer::Relay,
+];
+
+/// The first part: what must hold is judged by it.
 pub const SCENARIOS: [Scenario; 10] = [
     steady(
         "json",
@@ -163,6 +183,9 @@ pub const SCENARIOS: [Scenario; 10] = [
         work: Work::Idle,
         connections: 2000,
         feed: None,
+        peers: &PEERS,
+        tls: &[false, true],
+        window: WINDOW,
         metrics: &[Memory, Cpu, First],
     },
     Scenario {
@@ -172,6 +195,9 @@ pub const SCENARIOS: [Scenario; 10] = [
         work: Work::Stalls,
         connections: 100,
         feed: None,
+        peers: &PEERS,
+        tls: &[false, true],
+        window: WINDOW,
         metrics: &[Memory],
     },
     Scenario {
@@ -181,6 +207,83 @@ pub const SCENARIOS: [Scenario; 10] = [
         work: Work::Idle,
         connections: 0,
         feed: None,
+        peers: &PEERS,
+        tls: &[false, true],
+        window: WINDOW,
+        metrics: &[Ready, IdleMemory],
+    },
+];
+
+/// The second part: beside gateways that people use, at loads that each of them can bear.
+pub const GATEWAYS: [Scenario; 4] = [
+    Scenario {
+        peers: &[
+            Peer::Direct,
+            Peer::Nginx,
+            Peer::Relay,
+            Peer::Node,
+            Peer::FastApi,
+            Peer::Litellm,
+        ],
+        tls: &[false],
+        window: LONG_WINDOW,
+        ..steady(
+            "gateways-json",
+            "JSON requests, closed loop: 16 connections, an answer of 1.1 KB",
+            Work::Requests,
+            16,
+            None,
+            &[PerSecond, Cpu, P50, P99],
+        )
+    },
+    Scenario {
+        peers: &[
+            Peer::Direct,
+            Peer::Nginx,
+            Peer::Relay,
+            Peer::Node,
+            Peer::FastApi,
+        ],
+        tls: &[false],
+        window: LONG_WINDOW,
+        ..steady(
+            "gateways-sse",
+            "SSE, paced: 20 streams with 25 chunks a second each",
+            Work::Events,
+            20,
+            Some(500),
+            &[Cpu, P50, P99],
+        )
+    },
+    Scenario {
+        peers: &[Peer::Direct, Peer::Nginx, Peer::Relay, Peer::Node],
+        tls: &[false],
+        window: LONG_WINDOW,
+        ..steady(
+            "gateways-ws",
+            "WebSocket round trips: 16 sessions, 256 bytes to and fro",
+            Work::Echoes,
+            16,
+            None,
+            &[PerSecond, Cpu, P50, P99],
+        )
+    },
+    Scenario {
+        name: "gateways-start",
+        title: "Start",
+        kind: Kind::Start,
+        work: Work::Idle,
+        connections: 0,
+        feed: None,
+        peers: &[
+            Peer::Nginx,
+            Peer::Relay,
+            Peer::Node,
+            Peer::FastApi,
+            Peer::Litellm,
+        ],
+        tls: &[false],
+        window: WINDOW,
         metrics: &[Ready, IdleMemory],
     },
 ];
@@ -198,8 +301,10 @@ impl Scenario {
         times: usize,
     ) -> Result<Samples> {
         let is_steady = self.kind == Kind::Steady;
-        let peers: Vec<Peer> = Peer::ALL
-            .into_iter()
+        let peers: Vec<Peer> = self
+            .peers
+            .iter()
+            .copied()
             .filter(|peer| is_steady || *peer != Peer::Direct)
             .collect();
         let mut running = BTreeMap::new();
@@ -249,7 +354,7 @@ impl Scenario {
         engine.run(&mut clients, clock::now() + WARM_UP)?;
         let warm = clients.take();
         let before = (clock::now(), process.map(Process::cpu), engine.work()?);
-        engine.run(&mut clients, before.0 + WINDOW)?;
+        engine.run(&mut clients, before.0 + self.window)?;
         let after = (clock::now(), process.map(Process::cpu), engine.work()?);
         let mut tally = clients.take();
         engine.upstream.feed(None);

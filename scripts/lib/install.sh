@@ -124,3 +124,16 @@ install_peers() {
     command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || apt_install nginx-light
     command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 }
+
+# Gateways that it is compared with.
+install_gateways() {
+    local from=bench/gateways to=.test/gateways
+    command -v node >/dev/null || apt_install nodejs npm
+    mkdir -p "$to"
+    cp -r "$from/node" "$from/fastapi" "$from/litellm" "$to"
+    python_packages "$to/venv" "$from/requirements.txt"
+    (cd "$to/node" && npm ci --no-audit --no-fund --ignore-scripts) >.test/logs/npm-gateways.log 2>&1 || {
+        tail -n 20 .test/logs/npm-gateways.log >&2
+        return 1
+    }
+}

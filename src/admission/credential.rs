@@ -5,13 +5,13 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::principal::Principal;
-use super::{Ask, Claim, Right, Terms};
+use super::{Ask, Claim, Right, Terms, keys, sealed};
 use crate::config::{Access, Environment};
 use crate::error::{Kind, Refusal};
 
 /// Prefixes of the relay's own credentials: what carries one and does not check out is refused
 /// and never forwarded, even where anonymous use is allowed.
-const RELAY_PREFIXES: [&str; 2] = ["rk_", "ek_relay_"];
+const RELAY_PREFIXES: [&str; 2] = [keys::PREFIX, sealed::PREFIX];
 /// Prefix of OpenAI's ephemeral credentials.
 const EPHEMERAL_PREFIX: &str = "ek_";
 /// Prefix of OpenAI's long-lived keys.
@@ -20,7 +20,10 @@ const KEY_PREFIX: &str = "sk-";
 /// Finds out who asks.
 pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, Refusal> {
     let Terms {
-        access, accounts, ..
+        access,
+        accounts,
+        keys,
+        ..
     } = terms;
     if let Claim::Token(token) = ask.claim {
         if let Some(accounts) = accounts
@@ -31,6 +34,12 @@ pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, 
         if let Some(principal) = known(access, ask.right, token) {
             return Ok(principal);
         }
+        if token.starts_with(sealed::PREFIX) {
+            return terms.unseal(token).await;
+        }
+        if let Some(standing) = keys.recognise(token).await? {
+            return Ok(Principal::Key(standing));
+        }
         if is_relays_own(token) {
             return Err(Refusal::new(
                 Kind::Unauthorized,
@@ -39,7 +48,7 @@ pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, 
             .because("unknown or expired relay credential"));
         }
     }
-    let has_credentials = access.relay_token.is_some() || accounts.is_some();
+    let has_credentials = access.relay_token.is_some() || accounts.is_some() || keys.any();
     if !has_credentials && may_be_anonymous(access, terms.environment, ask) {
         return Ok(Principal::Anonymous);
     }
@@ -96,7 +105,7 @@ fn unknown(has_credentials: bool, ask: &Ask<'_>) -> Refusal {
         ),
         Claim::Token(_) if has_credentials => (
             "wrong token",
-            "This relay does not know that credential. Check the key that your client sends: it must be RELAY_TOKEN, or an access token from /api/v1/auth/login where there are accounts.",
+            "This relay does not know that credential. Check the key that your client sends: it must be RELAY_TOKEN, a relay key (rk_…), or an access token from /api/v1/auth/login where there are accounts.",
         ),
         Claim::None if has_credentials && ask.is_upgrade => (
             "no credential",
@@ -104,7 +113,7 @@ fn unknown(has_credentials: bool, ask: &Ask<'_>) -> Refusal {
         ),
         Claim::None if has_credentials => (
             "no credential",
-            "This relay needs a credential. Send `Authorization: Bearer <credential>`: RELAY_TOKEN, or an access token from /api/v1/auth/login where there are accounts.",
+            "This relay needs a credential. Send `Authorization: Bearer <credential>`: RELAY_TOKEN, a relay key (rk_…), or an access token from /api/v1/auth/login where there are accounts.",
         ),
         Claim::None | Claim::Token(_) => (
             "no token is configured, and strangers are not allowed",

@@ -5,21 +5,27 @@
 //! Permit, and nothing is sent upstream before there is one.
 
 pub mod accounts;
+mod calls;
 mod credential;
 mod drain;
+pub mod keys;
 mod limit;
 mod network;
 mod permit;
 mod pressure;
 mod principal;
 mod revocation;
+mod sealed;
+mod sealing;
 mod sessions;
+mod standing;
 mod told;
 mod visitor;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use calls::{Calls, Noter};
 pub use drain::{Departure, Drain};
 pub use limit::{Asking, Limiter, LimiterState, SharedState, Taken};
 pub use network::network;
@@ -27,14 +33,18 @@ pub use permit::{Permit, Request};
 pub use pressure::{Holding, Level, Pressure};
 pub use principal::Principal;
 pub use revocation::Revocation;
+pub use sealing::{LIVES_S, Minted, Sealing, TokenTerms};
 pub use sessions::Sessions;
 pub use visitor::{Caller, Visitor};
 
 use accounts::Accounts;
+use keys::RelayKeys;
 
-use crate::config::{Access, CallerKind, Environment, Family};
+use crate::config::{Access, CallerKind, Environment};
 use crate::error::{Kind, Refusal};
-use crate::telemetry::Counters;
+use crate::family::Family;
+use crate::store::now_ms;
+use crate::telemetry::{Counters, Lane};
 use permit::Held;
 use sessions::SessionSlot;
 
@@ -67,6 +77,8 @@ pub enum Right {
     Offer,
     /// Making an OpenAI credential that a client keeps.
     ClientSecret,
+    /// Making a sealed token.
+    Seal,
     /// The relay's own routes for users.
     User,
     /// The relay's own routes for admins.
@@ -100,6 +112,8 @@ pub struct Ask<'a> {
     pub right: Right,
     /// The family of the route, where it is relayed.
     pub family: Option<Family>,
+    /// The calls that it is about.
+    pub calls: &'a [String],
     /// The page that sent the request.
     pub origin: Option<&'a str>,
     /// The client's address, seen through trusted proxies.
@@ -108,6 +122,26 @@ pub struct Ask<'a> {
     pub is_upgrade: bool,
     /// Whether a process on this machine called without a proxy between.
     pub direct_loopback: bool,
+}
+
+impl Ask<'_> {
+    /// The same for a socket.
+    #[must_use]
+    pub fn to_upgrade(self) -> Self {
+        Ask {
+            is_upgrade: true,
+            ..self
+        }
+    }
+
+    /// By what it is counted.
+    fn lane(&self) -> Lane {
+        match (self.is_upgrade, self.right) {
+            (true, _) => Lane::Socket,
+            (false, Right::Offer) => Lane::Offer,
+            (false, _) => Lane::Http(self.family.unwrap_or(Family::Other)),
+        }
+    }
 }
 
 /// Decides who gets in.
@@ -126,6 +160,12 @@ pub struct Terms {
     pub access: Access,
     /// Who may with one; `None` where there are none.
     pub accounts: Option<Arc<Accounts>>,
+    /// Who may with a relay key.
+    pub keys: Arc<RelayKeys>,
+    /// Whose calls are whose.
+    pub calls: Arc<Calls>,
+    /// Makes and opens sealed tokens.
+    pub sealing: Arc<Sealing>,
     /// How strict the defaults are.
     pub environment: Environment,
     /// Whether there is a key to lend.
@@ -157,6 +197,29 @@ impl Gate {
         self.terms.accounts.as_ref()
     }
 
+    /// The relay keys.
+    pub fn keys(&self) -> &RelayKeys {
+        &self.terms.keys
+    }
+
+    /// What makes sealed tokens.
+    pub fn sealing(&self) -> &Sealing {
+        &self.terms.sealing
+    }
+
+    /// A sealed token that the holder of a relay key makes, for all that the key opens.
+    pub async fn seal(&self, key: &str, life_s: i64) -> Result<String, Refusal> {
+        let standing = self.terms.keys.recognise(key).await?;
+        let maker = standing.map(Principal::Key);
+        let maker = maker.ok_or_else(keys::Registry::no_such_key)?;
+        let expires_at_s = now_ms() / 1000 + life_s;
+        let minted = self
+            .terms
+            .sealing
+            .mint(&maker, expires_at_s, &TokenTerms::default(), None)?;
+        Ok(minted.token)
+    }
+
     /// The limits.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
@@ -177,7 +240,8 @@ impl Gate {
         match self.check(ask).await {
             Ok((principal, held)) => {
                 let counters = Arc::clone(&self.counters);
-                let permit = Permit::new(principal, request, counters, &self.drain, held);
+                let permit =
+                    Permit::new(principal, request, ask.lane(), counters, &self.drain, held);
                 Ok(permit)
             }
             Err(refusal) => Err(self.turn_away(refusal, &request)),
@@ -220,10 +284,13 @@ impl Gate {
                 "This relay has no OPENAI_API_KEY to lend. The operator can set it, or clients bring an ephemeral OpenAI credential of their own.",
             ));
         }
+        for call in ask.calls {
+            self.terms.calls.check(&principal, call).await?;
+        }
         let asking = asking(ask, &principal);
         let taken = self.limiter.take(&asking).await?;
         match self.slot(ask) {
-            Ok(slot) => Ok((principal, Held { slot, taken })),
+            Ok(slot) => Ok((principal, Held { _slot: slot, taken })),
             Err(refusal) => {
                 self.limiter.give_back(&asking, taken).await;
                 Err(refusal)
@@ -249,7 +316,7 @@ impl Gate {
         if matches!(principal, Principal::Anonymous) {
             self.check_page(ask.origin)?;
         }
-        principal.check(ask.right)?;
+        principal.check(ask)?;
         Ok(principal)
     }
 
@@ -317,6 +384,7 @@ fn asking<'a>(ask: &Ask<'_>, principal: &'a Principal) -> Asking<'a> {
         right: ask.right,
         family: ask.family,
         is_upgrade: ask.is_upgrade,
+        own: principal.limits(),
     }
 }
 
@@ -329,5 +397,6 @@ fn stranger(client: IpAddr) -> Asking<'static> {
         right: Right::User,
         family: None,
         is_upgrade: false,
+        own: [None, None],
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::calls::{Calls, Noter};
 use super::drain::{Departure, Drain};
 use super::limit::Taken;
 use super::principal::Principal;
@@ -14,7 +15,7 @@ use super::revocation::Revocation;
 use super::sessions::SessionSlot;
 use crate::error::{Kind, Refusal};
 use crate::fields::Allowance;
-use crate::telemetry::{Counters, Ended, Family, Finished, Outcome, Talk, Traffic, log_finished};
+use crate::telemetry::{Counters, Ended, Finished, Lane, Outcome, Talk, Traffic, log_finished};
 
 /// What the gate writes down about a request before it is admitted.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Request {
     /// The method as sent.
     pub method: Method,
     /// The path without its query, which may carry anything.
-    pub path: String,
+    pub path: Box<str>,
     /// The client's address, seen through trusted proxies.
     pub client: IpAddr,
     /// When the request's head had arrived.
@@ -34,7 +35,7 @@ impl Request {
     pub fn unreadable(client: IpAddr, start: Instant) -> Request {
         Request {
             method: Method::from_bytes(b"-").unwrap_or_default(),
-            path: "-".to_owned(),
+            path: "-".into(),
             client,
             start,
         }
@@ -45,7 +46,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) struct Held {
     /// The place of a session.
-    pub(super) slot: Option<SessionSlot>,
+    pub(super) _slot: Option<SessionSlot>,
     /// What it took of the limits.
     pub(super) taken: Taken,
 }
@@ -57,15 +58,15 @@ pub(super) struct Held {
 pub struct Permit {
     principal: Principal,
     request: Request,
-    family: Family,
+    lane: Lane,
     counters: Arc<Counters>,
     drain: Arc<Drain>,
     outcome: Option<Outcome>,
-    cause: Option<String>,
+    cause: Option<Box<str>>,
     status: Option<StatusCode>,
     reason: Option<Kind>,
     fault: Option<Kind>,
-    request_id: Option<String>,
+    request_id: Option<Box<str>>,
     first_byte: Option<Instant>,
     bytes_up: u64,
     bytes_down: u64,
@@ -79,19 +80,16 @@ impl Permit {
     pub(super) fn new(
         principal: Principal,
         request: Request,
+        lane: Lane,
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
         held: Held,
     ) -> Box<Permit> {
-        let family = match held.slot {
-            Some(_) => Family::Socket,
-            None => Family::of_path(&request.path),
-        };
-        counters.started(family);
+        counters.started(lane);
         Box::new(Permit {
             principal,
             request,
-            family,
+            lane,
             counters,
             outcome: None,
             cause: None,
@@ -125,9 +123,9 @@ impl Permit {
     }
 
     /// Notes the head of the answer.
-    pub fn answered(&mut self, status: StatusCode, request_id: Option<String>) {
+    pub fn answered(&mut self, status: StatusCode, request_id: Option<&str>) {
         self.status = Some(status);
-        self.request_id = request_id;
+        self.request_id = request_id.map(Box::from);
         self.first_byte = Some(Instant::now());
     }
 
@@ -140,12 +138,12 @@ impl Permit {
 
     /// Notes for the operator what went wrong; the client does not hear of it.
     pub fn blame(&mut self, cause: String) {
-        self.cause = Some(cause);
+        self.cause = Some(cause.into_boxed_str());
     }
 
     /// Notes that the relay itself answers, and why.
     pub fn refused(&mut self, outcome: Outcome, refusal: &Refusal) {
-        self.answered(refusal.status(), Some(refusal.request_id().to_owned()));
+        self.answered(refusal.status(), Some(refusal.request_id()));
         self.outcome = Some(outcome);
         self.reason = Some(refusal.kind());
     }
@@ -158,6 +156,12 @@ impl Permit {
     /// Tells when the caller's credential is withdrawn.
     pub fn revocation(&self) -> Revocation {
         self.principal.revocation()
+    }
+
+    /// For a call of this caller's whose id is heard later; `None` where it has no name to own it by.
+    pub fn noter(&self, calls: &Arc<Calls>) -> Option<Noter> {
+        let owner = self.principal.name()?;
+        Some(Noter::new(calls, owner, &self.drain))
     }
 
     /// Tells when a session that holds this Permit has to leave.
@@ -175,10 +179,14 @@ impl Permit {
         self.talk = Some(Box::new(talk));
     }
 
-    /// Notes the body bytes that went each way.
-    pub fn count(&mut self, bytes_up: u64, bytes_down: u64) {
-        self.bytes_up = bytes_up;
-        self.bytes_down = bytes_down;
+    /// Notes the body bytes that came up.
+    pub fn sent_up(&mut self, bytes: u64) {
+        self.bytes_up = bytes;
+    }
+
+    /// So many more body bytes went down.
+    pub fn sent_down(&mut self, bytes: usize) {
+        self.bytes_down += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 }
 
@@ -204,7 +212,7 @@ impl Drop for Permit {
         let talk = self.talk.as_deref();
         let upstream_left = outcome == Outcome::UpstreamFailed;
         self.counters.ended(&Ended {
-            family: self.family,
+            lane: self.lane,
             outcome,
             reason: self.reason,
             fault: self.fault.or(upstream_left.then_some(Kind::UpstreamBroken)),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Ask, Claim, Right};
-use crate::config::Family;
+use crate::family::Family;
 
 /// What the wire claims about who asks.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,7 @@ impl<'a> Caller<'a> {
             claim: self.claim,
             right,
             family: None,
+            calls: &[],
             origin: self.origin,
             client: self.client,
             is_upgrade: false,
@@ -40,10 +41,10 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// The same for a socket.
-    pub fn ask_to_upgrade(&self, right: Right, family: Family) -> Ask<'a> {
+    /// The same about these calls.
+    pub fn ask_about(&self, right: Right, family: Family, calls: &'a [String]) -> Ask<'a> {
         Ask {
-            is_upgrade: true,
+            calls,
             ..self.ask_for(right, family)
         }
     }

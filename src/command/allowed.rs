@@ -1,6 +1,6 @@
 //! Says in words who may do what with a configuration: contract rules, for people.
 
-use crate::config::{Config, Origins, Registration};
+use crate::config::{ClientSecrets, Config, Origins, Registration};
 
 /// One sentence per kind of caller.
 pub(super) fn allowed(config: &Config) -> Vec<String> {
@@ -18,8 +18,9 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
     }
     match &config.accounts {
         Some(accounts) => {
-            let but = if lends {
-                ", but no making of OpenAI credentials"
+            let passes = config.tokens.client_secrets == Some(ClientSecrets::Passthrough);
+            let but = if lends && !passes {
+                ", and sealed tokens in the place of OpenAI credentials"
             } else {
                 ""
             };
@@ -35,6 +36,11 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
         }
         None => lines.push("there are no accounts (SECRET_KEY)".to_owned()),
     }
+    lines.push(
+        "a client with a relay key (rk_…, `openai-relay key create`): what its rules allow; once there is one, every client \
+         needs a credential"
+            .to_owned(),
+    );
     lines.push(
         "a client with an ephemeral OpenAI credential (ek_…): the realtime and live routes and /offer, with its own credential".to_owned(),
     );
@@ -60,7 +66,9 @@ fn anonymous(config: &Config, everything: &str) -> String {
     } else if config.environment.is_production() {
         "refused with 401 (production)".to_owned()
     } else {
-        format!("from this machine {everything}; from others /offer only (development)")
+        format!(
+            "from this machine {everything}; from others /offer and WebSockets on /, /realtime and /v1/realtime (development)"
+        )
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::allowed::allowed;
 use super::{runtime, say};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, BaseUrl, Config, Loaded};
 use crate::fields::Fields;
 use crate::store;
 use crate::telemetry::{Counters, redact};
@@ -25,7 +25,14 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     let config = &loaded.config;
-    say("configuration: readable");
+    let environment = if config.environment.is_production() {
+        "production"
+    } else {
+        "development (RELAY_ENV=production makes the defaults strict)"
+    };
+    say(&format!(
+        "configuration: readable; environment: {environment}"
+    ));
     for note in &loaded.notes {
         say(&format!("  note: {note}"));
     }
@@ -103,7 +110,7 @@ async fn ask(config: &Config) -> Result<Finding> {
     };
     let reply = match upstream.send(outgoing).await {
         Ok(reply) => reply,
-        Err(fault) => return Ok(Finding::bad(unreachable(&fault))),
+        Err(fault) => return Ok(Finding::bad(unreachable(&fault, &config.upstream.base))),
     };
     let took_ms = start.elapsed().as_millis();
     let status = reply.status;
@@ -115,7 +122,7 @@ async fn ask(config: &Config) -> Result<Finding> {
     Ok(finding)
 }
 
-fn unreachable(fault: &Fault) -> String {
+fn unreachable(fault: &Fault, base: &BaseUrl) -> String {
     let advice = match fault {
         Fault::Dns(_) => "Check DNS and OPENAI_BASE_URL.",
         Fault::Tls(_) => {
@@ -123,6 +130,10 @@ fn unreachable(fault: &Fault) -> String {
         }
         Fault::Broken(_) => "Something answers there, but not OpenAI. Check OPENAI_BASE_URL.",
         Fault::ReadTimeout => "It was reached, but says nothing. Check OPENAI_BASE_URL.",
+        // A server that waits for HTTP says nothing to a TLS handshake, and 443 never is one.
+        Fault::ConnectTimeout if base.is_tls() && base.port() != 443 => {
+            "Check OPENAI_BASE_URL: does that port speak TLS, or is it http://? Then the network, a firewall, or whether an outbound proxy is needed (HTTPS_PROXY)."
+        }
         Fault::Proxy(_) => "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
         _ => "Check the network, a firewall, or whether an outbound proxy is needed (HTTPS_PROXY).",
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use http::{Request, StatusCode, header};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,6 +16,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,6 +25,8 @@ use super::runtime;
 use crate::config::Config;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// What of an error is read, in bytes.
+const MAX_ANSWER: usize = 64 * 1024;
 
 pub(super) fn run(config: &Config) -> Result<ExitCode> {
     let address = SocketAddr::new(reachable(config.server.host), config.server.port);
@@ -33,8 +36,7 @@ pub(super) fn run(config: &Config) -> Result<ExitCode> {
     let runtime = runtime()?;
     runtime.block_on(async {
         match tokio::time::timeout(TIMEOUT, ask(address, tls)).await {
-            Ok(Ok(StatusCode::OK)) => Ok(ExitCode::SUCCESS),
-            Ok(Ok(status)) => bail!("{url} answered {status}"),
+            Ok(Ok(())) => Ok(ExitCode::SUCCESS),
             Ok(Err(error)) => Err(error.context(url)),
             Err(_) => bail!("{url} did not answer within 3 s"),
         }
@@ -115,7 +117,7 @@ fn reachable(host: IpAddr) -> IpAddr {
     }
 }
 
-async fn ask(address: SocketAddr, tls: Option<TlsConnector>) -> Result<StatusCode> {
+async fn ask(address: SocketAddr, tls: Option<TlsConnector>) -> Result<()> {
     let stream = TcpStream::connect(address)
         .await
         .context("cannot connect")?;
@@ -129,19 +131,33 @@ async fn ask(address: SocketAddr, tls: Option<TlsConnector>) -> Result<StatusCod
     }
 }
 
-async fn ask_over<S>(stream: S, address: SocketAddr) -> Result<StatusCode>
+async fn ask_over<S>(stream: S, address: SocketAddr) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get("/health")
         .header(header::HOST, address.to_string())
+        .header(header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())?;
-    tokio::select! {
-        answer = sender.send_request(request) => Ok(answer?.status()),
-        ended = connection => {
-            ended?;
-            bail!("the connection closed without an answer")
-        }
+    let answered = async move {
+        let answer = sender.send_request(request).await.context("no answer")?;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        anyhow::Ok((
+            head.status,
+            body.map(|body| body.to_bytes()).unwrap_or_default(),
+        ))
+    };
+    // The connection may end with the answer.
+    let (answered, _) = tokio::join!(answered, connection);
+    let (status, body) = answered?;
+    if status == StatusCode::OK {
+        return Ok(());
+    }
+    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match json["error"]["message"].as_str() {
+        Some(message) => bail!("it answers {status}: {message}"),
+        None => bail!("it answers {status}"),
     }
 }

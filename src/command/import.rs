@@ -80,8 +80,8 @@ fn why(adoption: Adoption) -> Option<&'static str> {
         Adoption::Unusable(Lack::Id) => Some("it has no id"),
         Adoption::Unusable(Lack::Username) => Some("it has no name"),
         Adoption::Unusable(Lack::Email) => Some("it has no address"),
-        Adoption::Unusable(Lack::Hash) => {
-            Some("its password's hash is neither bcrypt nor argon2id")
-        }
+        Adoption::Unusable(Lack::Hash) => Some(
+            "no password can match its hash: it is neither bcrypt's nor argon2id's, or not whole",
+        ),
     }
 }

@@ -7,14 +7,11 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::person::{Missing, directory, refused, say_json, say_table};
+use super::person::{Missing, directory, life, refused, say_json, say_table};
 use super::{runtime, say};
 use crate::admission::accounts::Directory;
 use crate::config::{Config, Registration};
 use crate::store::{Invite, now_ms, timestamp};
-
-/// The longest life of an invite.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -151,23 +148,5 @@ fn state(invite: &Invite, now_ms: i64) -> &'static str {
         "expired"
     } else {
         "good"
-    }
-}
-
-/// A whole number with s, m, h or d.
-fn life(text: &str) -> Result<Duration, String> {
-    let fault = || "use a number with s, m, h or d, such as 12h or 7d; at most 365d".to_owned();
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 24 * 3600,
-        _ => return Err(fault()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| fault())?;
-    let life = Duration::from_secs(u64::from(number) * unit);
-    match life.is_zero() || life > LONGEST {
-        true => Err(fault()),
-        false => Ok(life),
     }
 }

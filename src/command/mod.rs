@@ -7,6 +7,7 @@ mod demo;
 mod healthcheck;
 mod import;
 mod invite;
+mod key;
 mod person;
 mod serve;
 mod settings;
@@ -51,6 +52,8 @@ enum Command {
     User(user::Arguments),
     /// Look after invites, for REGISTRATION=invite
     Invite(invite::Arguments),
+    /// Look after relay keys: credentials with rules, one for each client
+    Key(key::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Healthcheck => load().and_then(|loaded| healthcheck::run(&loaded.config)),
         Command::Config => load().and_then(|loaded| settings::run(&loaded)),
         Command::User(arguments) => load().and_then(|loaded| user::run(arguments, &loaded.config)),
+        Command::Key(arguments) => load().and_then(|loaded| key::run(arguments, &loaded.config)),
         Command::Invite(arguments) => {
             load().and_then(|loaded| invite::run(arguments, &loaded.config))
         }

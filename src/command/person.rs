@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::termios::{
@@ -15,6 +16,9 @@ use crate::admission::accounts::Directory;
 use crate::config::{Config, DatabaseUrl, aligned};
 use crate::error::Refusal;
 use crate::store::{self, Condition, Store};
+
+/// The longest life of an invite, and of a key that has an end.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What becomes of a file that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +35,21 @@ pub(super) async fn directory(
     missing: Missing,
     is_json: bool,
 ) -> Result<Directory> {
+    let store = store(config, missing, is_json).await?;
+    if config.accounts.is_none() {
+        note(
+            "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same",
+        );
+    }
+    Ok(Directory::new(store))
+}
+
+/// The configured database, which people are told.
+pub(super) async fn store(config: &Config, missing: Missing, is_json: bool) -> Result<Arc<Store>> {
     let database = place(&config.database);
     if missing == Missing::Refused && is_missing(&config.database) {
         bail!(
             "there is no database {database}: DATABASE_URL names it, a relay with SECRET_KEY or `user add` makes it"
-        );
-    }
-    if config.accounts.is_none() {
-        note(
-            "note: SECRET_KEY is not set, so the relay serves no accounts; this goes into the database all the same",
         );
     }
     if !is_json {
@@ -54,7 +64,25 @@ pub(super) async fn directory(
             config.database.shown()
         );
     }
-    Ok(Directory::new(Arc::new(store)))
+    Ok(Arc::new(store))
+}
+
+/// A whole number with s, m, h or d.
+pub(super) fn life(text: &str) -> Result<Duration, String> {
+    let fault = || "use a number with s, m, h or d, such as 12h or 7d; at most 365d".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 24 * 3600,
+        _ => return Err(fault()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| fault())?;
+    let life = Duration::from_secs(u64::from(number) * unit);
+    match life.is_zero() || life > LONGEST {
+        true => Err(fault()),
+        false => Ok(life),
+    }
 }
 
 /// Where a database is, wherever one stands.

@@ -1,5 +1,6 @@
 //! `serve`: the relay itself.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -18,7 +19,11 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
+        if loaded.config.log.file.is_none() && io::stderr().is_terminal() {
+            signals.leave_with_terminal()?;
+        }
+        let hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
         let app = App::build(&loaded.config).await?;
         tracing::info!(
             address = %app.local_addr()?,
@@ -36,7 +41,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         };
         tokio::select! {
             () = app.run(stop) => {}
-            never = reopen_on_hangup(&log) => never?,
+            never = reopen_on_hangup(hangup, &log) => never,
             () = supervisor::alive() => {}
         }
         tracing::info!("stopped");
@@ -45,19 +50,27 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
 }
 
 /// SIGHUP opens `LOG_FILE` anew, as those who move log files away expect.
-async fn reopen_on_hangup(log: &LogWriter) -> Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+async fn reopen_on_hangup(mut hangup: Signal, log: &LogWriter) {
     while hangup.recv().await.is_some() {
         log.reopen();
         tracing::info!("SIGHUP: LOG_FILE is opened anew");
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
-/// SIGTERM and SIGINT: the first asks to drain, the second ends the process at once.
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => _ = hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGTERM and SIGINT, and SIGHUP where it comes from the terminal: the first asks to drain, the second
+/// ends the process at once.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -68,7 +81,14 @@ impl Signals {
         Ok(Signals {
             terminate,
             interrupt,
+            hangup: None,
         })
+    }
+
+    /// The terminal's end is one more reason to stop.
+    fn leave_with_terminal(&mut self) -> Result<()> {
+        self.hangup = Some(signal(SignalKind::hangup()).context("listening for SIGHUP")?);
+        Ok(())
     }
 
     /// Ends with the first signal; a second one exits with 130, as a shell would report it.
@@ -86,6 +106,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            () = hung_up(&mut self.hangup) => {}
         }
     }
 }

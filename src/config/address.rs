@@ -170,7 +170,7 @@ impl fmt::Debug for ProxyUrl {
 }
 
 /// One origin in the form in which browsers send it: lower case, no default port.
-pub(super) fn origin(text: &str) -> Result<String, String> {
+pub fn origin(text: &str) -> Result<String, String> {
     if text.eq_ignore_ascii_case("null") {
         return Err(
             "is the origin of every page without one, which cannot be told apart".to_owned(),

@@ -13,7 +13,7 @@ use super::accounts::AccountsDraft;
 use super::limiting::{Limiting, LimitingDraft};
 use super::{
     Access, BaseUrl, Beta, Config, DatabaseUrl, Environment, Limits, Log, LogFormat, MemoryBudget,
-    Origins, Proxy, Realtime, Server, TrustedProxies, Upstream, value,
+    Origins, Proxy, Realtime, Server, Tokens, TrustedProxies, Upstream, value,
 };
 
 /// The configuration while it is being read.
@@ -46,6 +46,10 @@ impl Draft {
             realtime: blank_realtime(),
             limiting: Limiting::none(),
             accounts: None,
+            tokens: Tokens {
+                keys: Vec::new(),
+                client_secrets: None,
+            },
             database: DatabaseUrl::Sqlite(None),
             default_model: String::new(),
             sse_keepalive: Duration::ZERO,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::value;
+use crate::family::Family;
 
 /// One limit, as an operator writes it: `chat=60/1m per user for users`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,35 +48,6 @@ pub enum What {
     Family(Family),
 }
 
-/// The families of relayed routes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// Chat completions, and the older completions.
-    Chat,
-    /// Responses and conversations.
-    Responses,
-    /// Embeddings.
-    Embeddings,
-    /// Speech, transcriptions, translations.
-    Audio,
-    /// Images.
-    Images,
-    /// Videos.
-    Videos,
-    /// Files, uploads, vector stores, containers.
-    Files,
-    /// Batches.
-    Batches,
-    /// Models.
-    Models,
-    /// Moderations.
-    Moderations,
-    /// Realtime and Live: calls, sessions, credentials, offers.
-    Realtime,
-    /// Everything else.
-    Other,
-}
-
 /// Who shares one count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Per {
@@ -109,20 +81,6 @@ const WHATS: [(&str, What); 4] = [
     ("offer", What::Offer),
     ("accounts", What::Accounts),
 ];
-const FAMILIES: [(&str, Family); 12] = [
-    ("chat", Family::Chat),
-    ("responses", Family::Responses),
-    ("embeddings", Family::Embeddings),
-    ("audio", Family::Audio),
-    ("images", Family::Images),
-    ("videos", Family::Videos),
-    ("files", Family::Files),
-    ("batches", Family::Batches),
-    ("models", Family::Models),
-    ("moderations", Family::Moderations),
-    ("realtime", Family::Realtime),
-    ("other", Family::Other),
-];
 const KINDS: [(&str, CallerKind); 4] = [
     ("token", CallerKind::Token),
     ("users", CallerKind::User),
@@ -154,7 +112,7 @@ impl Callers {
 
 impl Limit {
     /// Reads one; `Err` is the end of a sentence that starts with it.
-    pub(super) fn parse(text: &str) -> Result<Limit, String> {
+    pub fn parse(text: &str) -> Result<Limit, String> {
         let (left, right) = text.split_once('=').ok_or("has no = sign")?;
         let (what, is_concurrent) = subject(left)?;
         let mut words = right.split_whitespace();
@@ -211,15 +169,10 @@ fn subject(text: &str) -> Result<(What, bool), String> {
         (Some(name), None, None) => (name, false),
         _ => return Err("does not name one thing to limit".to_owned()),
     };
-    let families = FAMILIES
-        .iter()
-        .map(|(name, family)| (*name, What::Family(*family)));
-    let what = WHATS
-        .iter()
-        .copied()
-        .chain(families)
-        .find(|(known, _)| *known == name);
-    what.map(|(_, what)| (what, is_concurrent))
+    let what = WHATS.iter().find(|(known, _)| *known == name);
+    what.map(|(_, what)| *what)
+        .or_else(|| Family::named(name).map(What::Family))
+        .map(|what| (what, is_concurrent))
         .ok_or_else(|| "names nothing that can be limited".to_owned())
 }
 
@@ -252,7 +205,7 @@ fn callers(text: &str) -> Result<Callers, String> {
 impl fmt::Display for What {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
-            What::Family(family) => name_of(&FAMILIES, family),
+            What::Family(family) => family.name(),
             what => name_of(&WHATS, what),
         };
         out.write_str(name)
@@ -386,7 +339,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_read_is_written_so_that_it_is_read_again(
-            what in 0..WHATS.len() + FAMILIES.len(),
+            what in 0..WHATS.len() + Family::ALL.len(),
             count in 1_u32..=1_000_000,
             micros in 1_000_000_u64..600_000_000_000,
             is_concurrent: bool,
@@ -395,7 +348,7 @@ mod tests {
         ) {
             let limit = Limit {
                 what: WHATS.get(what).map_or_else(
-                    || What::Family(FAMILIES[what - WHATS.len()].1),
+                    || What::Family(Family::ALL[what - WHATS.len()]),
                     |(_, what)| *what,
                 ),
                 bound: match is_concurrent {

@@ -36,7 +36,8 @@ impl Mask {
         if self.is_secret(text) {
             return hidden(text);
         }
-        format!("\"{}\"", shorten(text))
+        let text: String = shorten(text).chars().flat_map(char::escape_debug).collect();
+        format!("\"{text}\"")
     }
 
     /// A row's value bare, as a table shows it.
@@ -44,7 +45,7 @@ impl Mask {
         if row.secret || self.is_secret(text) {
             return format!("({} characters)", text.chars().count());
         }
-        shorten(text)
+        as_written(&shorten(text))
     }
 
     fn is_secret(&self, text: &str) -> bool {
@@ -77,15 +78,23 @@ fn shorten(text: &str) -> String {
     let text = text
         .find(['?', '#'])
         .map_or_else(|| text.clone(), |at| format!("{}***", &text[..=at]));
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut short: String = text.chars().take(LONGEST).collect();
     if text.chars().count() > LONGEST {
         short.push('…');
     }
     short
+}
+
+/// A text with what a terminal would obey escaped, and nothing else.
+fn as_written(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => out.push(c),
+            _ => out.extend(c.escape_debug()),
+        }
+    }
+    out
 }
 
 /// Whether a text holds something in the shape of a credential.
@@ -133,5 +142,11 @@ mod tests {
         );
         assert_eq!(mask.quoted_text("u:p@a.example"), "\"***@a.example\"");
         assert_eq!(mask.quoted_text("a\nb"), "\"a\\nb\"");
+    }
+
+    #[test]
+    fn a_table_shows_quotes_as_they_are_and_nothing_that_a_terminal_obeys() {
+        assert_eq!(as_written(r#"["http://a"]'\"#), r#"["http://a"]'\"#);
+        assert_eq!(as_written("a\u{1b}[2J\nb"), r"a\u{1b}[2J\nb");
     }
 }

@@ -21,6 +21,7 @@ mod row;
 mod source;
 mod spelling;
 mod table;
+mod tokens;
 mod value;
 
 use std::fmt;
@@ -32,13 +33,14 @@ use ipnet::IpNet;
 pub use secrecy::SecretString;
 pub use tracing::Level;
 
-pub use address::{BaseUrl, ProxyUrl};
+pub use address::{BaseUrl, ProxyUrl, origin};
 pub use database::DatabaseUrl;
 pub use document::{aligned, configuration_markdown, effective_text, env_example};
-pub use limit::{Bound, CallerKind, Callers, Family, Limit, Per, What};
+pub use limit::{Bound, CallerKind, Callers, Limit, Per, What};
 pub use limiting::Limiting;
 pub use redis::{Layout, RedisUrl};
 pub use source::Sources;
+pub use tokens::{ClientSecrets, Tokens};
 
 use draft::Draft;
 use mask::Mask;
@@ -60,7 +62,9 @@ pub struct Config {
     pub limiting: Limiting,
     /// Accounts; `None` where they are off.
     pub accounts: Option<Accounts>,
-    /// Where accounts are kept.
+    /// Sealed tokens.
+    pub tokens: Tokens,
+    /// Where accounts and relay keys are kept.
     pub database: DatabaseUrl,
     /// The model of chat requests that name none.
     pub default_model: String,

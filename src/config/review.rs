@@ -8,6 +8,7 @@ use super::accounts;
 use super::address::is_loopback;
 use super::draft::Draft;
 use super::limiting;
+use super::tokens;
 use super::value::{is_placeholder, is_token};
 use super::{Config, Origins};
 
@@ -17,6 +18,7 @@ pub(super) fn review(draft: &mut Draft, errors: &mut Vec<String>) {
     review_keys(draft, errors);
     accounts::settle(draft, errors);
     limiting::settle(draft, errors);
+    tokens::settle(draft, errors);
     review_tls(draft, errors);
     if errors.is_empty() {
         let notes = &mut draft.notes;
@@ -66,7 +68,12 @@ fn review_keys(draft: &mut Draft, errors: &mut Vec<String>) {
         );
     }
     if is_placeholder(token) {
-        notes.push("`RELAY_TOKEN` looks like the placeholder of an example, which anyone can guess; make one with `openssl rand -hex 32`".to_owned());
+        let words = "looks like the placeholder of an example, which anyone can guess; make one with `openssl rand -hex 32`";
+        if draft.config.environment.is_production() {
+            errors.push(format!("RELAY_TOKEN: it {words}"));
+        } else {
+            notes.push(format!("`RELAY_TOKEN` {words}"));
+        }
     }
     if !is_token(token) {
         notes.push(
@@ -75,7 +82,7 @@ fn review_keys(draft: &mut Draft, errors: &mut Vec<String>) {
                 .to_owned(),
         );
     }
-    if draft.config.environment.is_production() && token.len() < 16 {
+    if token.len() < 16 {
         notes.push("`RELAY_TOKEN` is shorter than 16 characters and can be guessed; make one with `openssl rand -hex 32`".to_owned());
     }
 }
@@ -207,6 +214,21 @@ mod tests {
         assert!(
             notes(&[KEY, PRODUCTION, ORIGIN, ("RELAY_TOKEN", "short")]).contains("shorter than 16")
         );
+        assert!(notes(&[KEY, ("RELAY_TOKEN", "short")]).contains("shorter than 16"));
+        let copied = (
+            "RELAY_TOKEN",
+            "replace-me-with-what-openssl-rand-hex-32-prints",
+        );
+        assert!(notes(&[KEY, copied]).contains("anyone can guess"));
+        let refused = load(&Sources::from_map([KEY, PRODUCTION, ORIGIN, copied]));
+        let refused = refused
+            .expect_err("a token that is in the repository")
+            .to_string();
+        assert!(
+            refused.contains("RELAY_TOKEN: it looks like the placeholder"),
+            "{refused}"
+        );
+        assert!(!notes(&[KEY, TOKEN]).contains("shorter"));
         assert!(notes(&[KEY, ("RELAY_TOKEN", "with/slash=and,comma")]).contains("subprotocol"));
         assert!(notes(&[("OPENAI_API_KEY", "your_openai_api_key_here")]).contains("placeholder"));
         let same = load(&Sources::from_map([KEY, ("RELAY_TOKEN", KEY.1)]))

@@ -10,6 +10,7 @@ use super::limiting::LIMITING;
 use super::limits::LIMITS;
 use super::realtime::REALTIME;
 use super::row::{PLAIN, Row, Section};
+use super::tokens::TOKENS;
 use super::{BaseUrl, ProxyUrl, file, value};
 
 const SECONDS: &str = "seconds, or a number with ms, s, m or h, such as 500ms or 15m; at most 168h";
@@ -26,6 +27,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
         .chain(LIMITS)
         .chain(LIMITING)
         .chain(ACCOUNTS)
+        .chain(TOKENS)
 }
 
 const ROWS: &[Row] = &[

@@ -157,12 +157,15 @@ pub(super) fn origins(text: &str) -> Result<Origins, String> {
             item => match origin(item) {
                 Ok(one) => listed.push(one),
                 Err(fault) if items.len() == 1 => faults.push(fault),
-                Err(fault) => faults.push(format!("has a fault: item {} {fault}", index + 1)),
+                Err(fault) => faults.push(format!("item {} {fault}", index + 1)),
             },
         }
     }
-    if let Some(fault) = faults.into_iter().next() {
-        return Err(fault);
+    match faults.as_slice() {
+        [] => {}
+        [only] if items.len() == 1 => return Err(only.clone()),
+        [one] => return Err(format!("has a fault: {one}")),
+        several => return Err(format!("has faults: {}", several.join("; "))),
     }
     if any {
         return Ok(Origins::Any);
@@ -271,6 +274,8 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         "changeme",
         "change_me",
         "change-me",
+        "replace-me",
+        "replace_me",
         "xxxx",
     ];
     parts.iter().any(|part| text.contains(part))

@@ -9,6 +9,7 @@ use super::answer::{ErrorView, FieldErrorsView, No, UserView};
 use super::input::{FormOrJson, Input, Perhaps, Text};
 use super::visit::{MaybeSignedIn, People, SignedIn, Stranger};
 use crate::admission::accounts::{Details, Tokens};
+use crate::error::Kind;
 
 /// Who wants to have an account.
 #[derive(Deserialize, ToSchema)]
@@ -138,9 +139,12 @@ pub(super) async fn refresh(
     let tokens = match shown.refresh_token {
         Some(token) => {
             let trial = visit.charge().await?;
-            let tokens = accounts.refresh(&token.0, visit.client).await?;
-            visit.forgive(trial).await;
-            tokens
+            let tokens = accounts.refresh(&token.0, visit.client).await;
+            // Nobody tried anything where the database did not answer.
+            if !matches!(&tokens, Err(refusal) if refusal.kind() == Kind::BadLogin) {
+                visit.forgive(trial).await;
+            }
+            tokens?
         }
         None => accounts.renew(visit.signed_in?.account()).await?,
     };

@@ -29,6 +29,7 @@ const ICON: &str = include_str!("docs/icon.svg");
     tags(
         (name = "auth", description = "Accounts: registering, logging in and out. Where SECRET_KEY is not set these answer 404."),
         (name = "chat", description = "Chat for users"),
+        (name = "keys", description = "Relay keys and sealed tokens"),
         (name = "admin", description = "For admins"),
         (name = "health", description = "For monitoring"),
         (name = "relay", description = "What is relayed besides `/v1/`"),

@@ -17,7 +17,7 @@ use super::system::{Process, process};
 use super::visit::Operator;
 use crate::admission::LimiterState;
 use crate::error::Refusal;
-use crate::telemetry::{Family, FamilyCounts, Outcome, Snapshot};
+use crate::telemetry::{Lane, LaneCounts, Outcome, Snapshot};
 
 /// OpenMetrics 1.0, section 4.2.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -74,7 +74,7 @@ const ROWS: &[Row] = &[
         kind: MetricType::Counter,
         labels: "route",
         help: "Exchanges that were admitted: requests and sessions",
-        tell: |now, encoder| each_family(now, encoder, |one, metric| counter(metric, one.started)),
+        tell: |now, encoder| each_lane(now, encoder, |one, metric| counter(metric, one.started)),
         ..PLAIN
     },
     Row {
@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
         name: "openai_relay_exchanges_running",
         labels: "route",
         help: "Admitted exchanges that run",
-        tell: |now, encoder| each_family(now, encoder, |one, metric| gauge(metric, one.running())),
+        tell: |now, encoder| each_lane(now, encoder, |one, metric| gauge(metric, one.running())),
         ..PLAIN
     },
     Row {
@@ -99,9 +99,9 @@ const ROWS: &[Row] = &[
         labels: "route, direction",
         help: "Bytes of bodies and of messages, up to the upstream and down to the client",
         tell: |now, mut encoder| {
-            for (family, counts) in families(now) {
+            for (lane, counts) in lanes(now) {
                 for (direction, bytes) in DIRECTIONS.into_iter().zip(counts.bytes) {
-                    let labels = [("route", family.label()), ("direction", direction)];
+                    let labels = [("route", lane.label()), ("direction", direction)];
                     counter(encoder.encode_family(&labels)?, bytes)?;
                 }
             }
@@ -115,7 +115,7 @@ const ROWS: &[Row] = &[
         labels: "route",
         help: "From a request's head to the head of its answer, of exchanges that ended",
         tell: |now, encoder| {
-            each_family(now, encoder, |one, metric| {
+            each_lane(now, encoder, |one, metric| {
                 durations(metric, &one.first_byte)
             })
         },
@@ -199,7 +199,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "openai_relay_database_up",
-        help: "1 while the database of accounts answers; absent without accounts",
+        help: "1 while the database of accounts and relay keys answers; absent without one",
         tell: |now, encoder| maybe(encoder, now.database.map(u64::from)),
         ..PLAIN
     },
@@ -361,7 +361,7 @@ impl Now {
             sessions_total: control.sessions.total(),
             is_draining: control.drain.is_announced(),
             pressure: control.gate.pressure() as u8,
-            database: control.gate.accounts().map(|all| all.is_stored()),
+            database: control.gate.keys().is_stored(),
             limits: control.gate.limiter().state(),
             process: process(),
         }
@@ -379,25 +379,25 @@ impl Collector for Now {
     }
 }
 
-fn families(now: &Now) -> impl Iterator<Item = (Family, &FamilyCounts)> {
-    Family::ALL.into_iter().zip(&now.counted.families)
+fn lanes(now: &Now) -> impl Iterator<Item = (Lane, &LaneCounts)> {
+    Lane::ALL.into_iter().zip(&now.counted.lanes)
 }
 
-fn each_family(
+fn each_lane(
     now: &Now,
     mut encoder: MetricEncoder<'_>,
-    tell: fn(&FamilyCounts, MetricEncoder<'_>) -> fmt::Result,
+    tell: fn(&LaneCounts, MetricEncoder<'_>) -> fmt::Result,
 ) -> fmt::Result {
-    for (family, counts) in families(now) {
-        tell(counts, encoder.encode_family(&[("route", family.label())])?)?;
+    for (lane, counts) in lanes(now) {
+        tell(counts, encoder.encode_family(&[("route", lane.label())])?)?;
     }
     Ok(())
 }
 
 fn tell_endings(now: &Now, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-    for (family, counts) in families(now) {
+    for (lane, counts) in lanes(now) {
         for (outcome, number) in Outcome::ALL.into_iter().zip(counts.ended) {
-            let labels = [("route", family.label()), ("outcome", outcome.label())];
+            let labels = [("route", lane.label()), ("outcome", outcome.label())];
             counter(encoder.encode_family(&labels)?, number)?;
         }
     }

@@ -6,10 +6,12 @@ mod chat;
 mod docs;
 mod health;
 mod input;
+mod keys;
 mod measure;
 mod metrics;
 mod operations;
 mod system;
+mod tokens;
 mod users;
 mod visit;
 
@@ -114,6 +116,13 @@ fn described() -> OpenApiRouter<Control> {
         .routes(routes!(users::list, users::add))
         .routes(routes!(users::show, users::change, users::delete))
         .routes(routes!(users::reset_password))
+        .routes(routes!(keys::list, keys::add))
+        .routes(routes!(keys::show, keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(keys::list_all, keys::add_any))
+        .routes(routes!(keys::show_any, keys::revoke_any))
+        .routes(routes!(keys::rotate_any))
+        .routes(routes!(tokens::make))
         .routes(routes!(health::health))
         .routes(routes!(health::detailed))
         .routes(routes!(operations::health))

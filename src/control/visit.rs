@@ -128,6 +128,19 @@ impl FromRequestParts<Control> for Admin {
     }
 }
 
+/// Somebody who may make sealed tokens.
+pub(super) struct Sealer(pub(super) Principal);
+
+impl FromRequestParts<Control> for Sealer {
+    type Rejection = No;
+
+    async fn from_request_parts(parts: &mut Parts, control: &Control) -> Result<Self, No> {
+        let visitor = visitor(parts)?;
+        let ask = visitor.caller().ask(Right::Seal);
+        Ok(Sealer(control.gate.welcome(&ask).await?))
+    }
+}
+
 /// Marks requests to the listener that only monitoring reaches.
 #[derive(Clone)]
 pub(super) struct Monitored;

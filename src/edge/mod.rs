@@ -24,8 +24,9 @@ pub use crate::relay::{Life, Socket};
 pub use body::Body;
 
 use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
-use crate::config::{Family, TrustedProxies};
+use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
+use crate::family::Family;
 use crate::fields::Fields;
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
 use crate::wire::{Answer, ClientBody, Request, Target};
@@ -36,7 +37,7 @@ use route::Route;
 /// Answers requests, whichever connection they come from.
 pub struct Edge {
     gate: Arc<Gate>,
-    relay: Relay,
+    relay: Arc<Relay>,
     control: Router,
     trusted_proxies: TrustedProxies,
 }
@@ -51,7 +52,7 @@ impl Edge {
     ) -> Edge {
         Edge {
             gate,
-            relay,
+            relay: Arc::new(relay),
             control,
             trusted_proxies,
         }
@@ -92,7 +93,7 @@ impl Edge {
         let address = address::client_address(&request.fields, peer, &self.trusted_proxies);
         let facts = admission::Request {
             method: request.method.clone(),
-            path: request.target.path_text().into_owned(),
+            path: request.target.path_text().into(),
             client: address.ip,
             start: Instant::now(),
         };
@@ -104,10 +105,12 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
+        let calls = route::calls(&request.target);
+        let family = Family::of_path(&facts.path);
         match route {
             Route::Preflight => Ok(cors::preflight(&request.fields).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
-                let ask = caller.ask_for(Right::User, route::chat_family(chat));
+                let ask = caller.ask_for(Right::User, family);
                 let permit = self.gate.admit(&ask, facts).await?;
                 let answer = Box::pin(self.relay.chat(permit, chat, request)).await?;
                 Ok(answer.map(Body::answered))
@@ -117,10 +120,9 @@ impl Edge {
                 Ok(Box::pin(self.control(visitor, request, &facts)).await)
             }
             Route::Http(right) => {
-                let ask = caller.ask_for(right, route::family(&facts.path));
+                let ask = caller.ask_about(right, family, &calls);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let answer = self.relay.http(permit, request).await?;
-                Ok(answer.map(Body::answered))
+                self.http(permit, right, request).await
             }
             Route::Offer => {
                 let Request { fields, body, .. } = request;
@@ -129,11 +131,42 @@ impl Edge {
             Route::Socket(right) => {
                 let handshake = Handshake::read(&request);
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
-                let ask = caller.ask_to_upgrade(right, route::family(&facts.path));
+                let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
                 Box::pin(self.socket(admitted, request.target, request.fields, &handshake)).await
             }
         }
+    }
+
+    async fn http(
+        &self,
+        permit: Box<Permit>,
+        right: Right,
+        request: Request<ClientBody>,
+    ) -> Result<Answer<Body>, Refusal> {
+        let answer = match right {
+            Right::ClientSecret => Box::pin(self.relay.secret(permit, request)).await?,
+            _ if permit.principal().finishes() => {
+                return Box::pin(self.finished(permit, request)).await;
+            }
+            _ => self.relay.http(permit, request).await?,
+        };
+        Ok(answer.map(Body::answered))
+    }
+
+    /// The same for a caller whose requests go on without it. What it did not send of one by then
+    /// will not come, and ends it.
+    async fn finished(
+        &self,
+        permit: Box<Permit>,
+        request: Request<ClientBody>,
+    ) -> Result<Answer<Body>, Refusal> {
+        let (relay, gate) = (Arc::clone(&self.relay), Arc::clone(&self.gate));
+        let work = async move {
+            let answer = relay.http(permit, request).await?;
+            Ok(answer.map(|body| Body::kept(body, &gate)))
+        };
+        Finish::new(work, &self.gate).await
     }
 
     /// Whoever may not do it hears nothing about what was wrong with the offer.
@@ -155,7 +188,7 @@ impl Edge {
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let ask = caller.ask_for(Right::Offer, Family::Realtime);
+        let ask = caller.ask_for(Right::Offer, Family::of_path(&facts.path));
         let permit = self.gate.admit(&ask, facts).await?;
         let answer = self.relay.offer(permit, draft).await?;
         Ok(answer.map(Body::whole))

@@ -1,13 +1,13 @@
 //! Pure: method, path and upgrade → Route. Reads nothing but its arguments.
 
-use std::borrow::Cow;
-
 use http::Method;
+use url::form_urlencoded;
 
 use crate::admission::Right;
-use crate::config::Family;
 use crate::error::{Kind, Refusal};
+use crate::family::{Family, decoded};
 use crate::relay::Chat;
+use crate::wire::Target;
 
 /// Where OpenAI hands out credentials (wire.md 6.1), by today's names and the retired ones.
 const MINTING: [&str; 5] = [
@@ -90,31 +90,24 @@ fn unsupported_upgrade() -> Refusal {
     )
 }
 
-/// The family of a relayed path, by what stands behind `/v1/`.
-pub(super) fn family(path: &str) -> Family {
-    let path = decoded(path.strip_prefix("/v1/").unwrap_or("realtime"));
-    match path.split('/').next().unwrap_or_default() {
-        "chat" | "completions" => Family::Chat,
-        "responses" | "conversations" => Family::Responses,
-        "embeddings" => Family::Embeddings,
-        "audio" => Family::Audio,
-        "images" => Family::Images,
-        "videos" => Family::Videos,
-        "files" | "uploads" | "vector_stores" | "containers" => Family::Files,
-        "batches" => Family::Batches,
-        "models" => Family::Models,
-        "moderations" => Family::Moderations,
-        "realtime" | "live" => Family::Realtime,
-        _ => Family::Other,
+/// The calls and Live sessions that a target names: in its path, behind `calls` or `sessions`, or as
+/// `call_id` in its query.
+pub(super) fn calls(target: &Target) -> Vec<String> {
+    let path = target.path_text();
+    let path = decoded(&path);
+    let mut calls = Vec::new();
+    if Family::of_path(&path) == Family::Realtime {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        while let Some(segment) = segments.next() {
+            if matches!(segment, "calls" | "sessions") {
+                calls.extend(segments.next().map(str::to_owned));
+            }
+        }
     }
-}
-
-/// The family of the chat routes.
-pub(super) fn chat_family(chat: Chat) -> Family {
-    match chat {
-        Chat::Completion | Chat::Stream => Family::Chat,
-        Chat::Models => Family::Models,
-    }
+    let pairs = form_urlencoded::parse(target.query());
+    let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("call_id"));
+    calls.extend(named.map(|(_, id)| id.into_owned()));
+    calls
 }
 
 /// Ephemeral credentials open the realtime and live families (contract section 2).
@@ -127,29 +120,6 @@ fn http_right(path: &str) -> Right {
         "realtime" | "live" => Right::Realtime,
         _ => Right::Api,
     }
-}
-
-/// The path as the upstream may read it: rules must not depend on how it is written.
-fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return Cow::Borrowed(path);
-    }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-        match (first, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -200,28 +170,6 @@ mod tests {
             "/v1/realtime/%zz",
         ] {
             assert_eq!(plain(path), Route::Http(Right::Realtime), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_belongs_to_its_family_however_it_is_written() {
-        for (path, expected) in [
-            ("/v1/chat/completions", Family::Chat),
-            ("/v1/completions", Family::Chat),
-            ("/v1/%63hat/completions", Family::Chat),
-            ("/v1/responses/resp_1/cancel", Family::Responses),
-            ("/v1/embeddings", Family::Embeddings),
-            ("/v1/audio/speech", Family::Audio),
-            ("/v1/uploads/upload_1/parts", Family::Files),
-            ("/v1/realtime/calls", Family::Realtime),
-            ("/v1/live/sessions", Family::Realtime),
-            ("/realtime", Family::Realtime),
-            ("/", Family::Realtime),
-            ("/v1/", Family::Other),
-            ("/v1/chats", Family::Other),
-            ("/v1/new/thing", Family::Other),
-        ] {
-            assert_eq!(family(path), expected, "{path}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -70,6 +71,19 @@ impl RelayedBody {
             exchange,
             events,
             broken: None,
+        }
+    }
+
+    /// Reads to its end what no client takes any more.
+    pub async fn read_on(mut self) {
+        loop {
+            let read = poll_fn(|cx| Pin::new(&mut self.reply).poll_frame(cx));
+            match self.revocation.unless(read).await {
+                Some(Some(Ok(_))) => {}
+                Some(Some(Err(fault))) => return self.exchange.broke(&fault),
+                Some(None) => return self.exchange.gone(),
+                None => return drop(self.exchange.revoked()),
+            }
         }
     }
 

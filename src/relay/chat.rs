@@ -102,6 +102,7 @@ impl Relay {
             target: COMPLETIONS,
             fields,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status, &mut reply.fields);
@@ -128,6 +129,7 @@ impl Relay {
             target: MODELS,
             fields: fields::Fields::new(),
             body: RequestBody::whole(Bytes::new(), exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         if !reply.status.is_success() {

@@ -1,9 +1,11 @@
 //! Exchange: a Permit together with what was counted, so that both settle wherever it ends.
 
+use std::sync::Arc;
+
 use ::http::{HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
-use crate::admission::{Departure, Permit, Principal, Revocation};
+use crate::admission::{Calls, Departure, Noter, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
 use crate::fields::Fields;
 use crate::telemetry::{Outcome, Talk, Traffic};
@@ -17,7 +19,6 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(super) struct Exchange {
     permit: Box<Permit>,
     sent: Sent,
-    bytes_down: u64,
 }
 
 impl Exchange {
@@ -25,7 +26,6 @@ impl Exchange {
         Exchange {
             permit,
             sent: Sent::default(),
-            bytes_down: 0,
         }
     }
 
@@ -40,12 +40,21 @@ impl Exchange {
         }
     }
 
+    pub(super) fn principal(&self) -> &Principal {
+        self.permit.principal()
+    }
+
     pub(super) fn is_ephemeral(&self) -> bool {
-        matches!(self.permit.principal(), Principal::Ephemeral(_))
+        self.principal().is_ephemeral()
     }
 
     pub(super) fn may_name_organization(&self) -> bool {
         self.permit.principal().may_name_organization()
+    }
+
+    /// For a call whose id is heard later; `None` for a caller who has no name to own it by.
+    pub(super) fn noter(&self, calls: &Arc<Calls>) -> Option<Noter> {
+        self.permit.noter(calls)
     }
 
     /// Notes the answer's head and makes sure that it carries a request id, and what is left of a
@@ -61,7 +70,7 @@ impl Exchange {
             }
         }
         let id = fields.text(&X_REQUEST_ID);
-        self.permit.answered(status, id.map(str::to_owned));
+        self.permit.answered(status, id);
         if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
             let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";
             self.permit.blame(cause.to_owned());
@@ -69,7 +78,7 @@ impl Exchange {
     }
 
     pub(super) fn sent_down(&mut self, bytes: usize) {
-        self.bytes_down += u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.permit.sent_down(bytes);
     }
 
     pub(super) fn completed(&mut self) {
@@ -164,6 +173,6 @@ fn outcome_of(fault: &Fault) -> Outcome {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.permit.count(self.sent.bytes(), self.bytes_down);
+        self.permit.sent_up(self.sent.bytes());
     }
 }

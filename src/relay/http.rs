@@ -8,6 +8,7 @@ use super::beta::renew_session;
 use super::body::{Answered, RelayedBody};
 use super::events::EventStream;
 use super::exchange::Exchange;
+use super::live::makes_session;
 use super::offer::CALLS;
 use super::{Relay, Wish, X_RELAY_MODEL, form};
 use crate::admission::Permit;
@@ -48,11 +49,17 @@ impl Relay {
         } else {
             RequestBody::from_client(body, exchange.sent())
         };
+        let is_noted = exchange.principal().name().is_some() && makes_session(&method, &target);
+        if is_noted {
+            // The answer is read.
+            fields.remove(&header::ACCEPT_ENCODING);
+        }
         let wish = Wish {
             method,
             target: &sent,
             fields,
             body,
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         #[cfg(feature = "panics")]
@@ -60,6 +67,9 @@ impl Relay {
         exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced {
             reply.fields.insert(&X_RELAY_MODEL, &model);
+        }
+        if is_noted && reply.status.is_success() {
+            return Box::pin(self.note_session(exchange, reply)).await;
         }
         let events = EventStream::of(&reply.fields, version, self.sse_keepalive);
         Ok(reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events))))

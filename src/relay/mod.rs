@@ -9,14 +9,18 @@ mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+mod json;
+mod judge;
+mod live;
 mod offer;
 #[cfg(feature = "panics")]
 mod panics;
 mod retired;
 mod sdp;
+mod secret;
 mod socket;
 
-pub use body::{Answered, RelayedBody};
+pub use body::{Answered, Cut, RelayedBody};
 pub use chat::Chat;
 pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
@@ -25,8 +29,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderName, Method};
+use ::http::{HeaderName, Method, StatusCode, header};
 
+use crate::admission::{Calls, Sealing};
 use crate::config;
 use crate::error::Refusal;
 use crate::fields::Fields;
@@ -44,6 +49,8 @@ struct Wish<'a> {
     target: &'a [u8],
     fields: Fields,
     body: RequestBody,
+    /// Whether its body was held against the caller's rules already.
+    is_seen: bool,
 }
 
 /// Carries admitted requests to the upstream and its answers back.
@@ -55,18 +62,22 @@ pub struct Relay {
     models: KnownModels,
     sse_keepalive: Duration,
     rules: Arc<Rules>,
+    sealing: Arc<Sealing>,
+    calls: Arc<Calls>,
 }
 
 impl Relay {
     /// A relay to this upstream. `default_model` is what a chat without one gets; `sse_keepalive`
     /// the silence of an event stream that gets a comment, zero for none; `rules` what bounds
-    /// sessions.
+    /// sessions; `sealing` makes tokens of the relay's own, `calls` knows whose calls are whose.
     pub fn new(
         upstream: Arc<Upstream>,
         realtime: &config::Realtime,
         default_model: String,
         sse_keepalive: Duration,
         rules: Rules,
+        sealing: Arc<Sealing>,
+        calls: Arc<Calls>,
     ) -> Relay {
         let retired = RETIRED_MODELS.map(|old| (old.to_owned(), realtime.model.clone()));
         // The operator's own pairs are found first.
@@ -79,6 +90,8 @@ impl Relay {
             models: KnownModels::default(),
             sse_keepalive,
             rules: Arc::new(rules),
+            sealing,
+            calls,
         }
     }
 
@@ -116,6 +129,8 @@ impl Relay {
     /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's
     /// credential is withdrawn before that.
     async fn send(&self, exchange: &mut Exchange, wish: Wish<'_>) -> Result<Reply, Refusal> {
+        let judged = judge::see(exchange.principal(), wish, &self.rules.pressure).await;
+        let (wish, _held) = judged.map_err(|refusal| exchange.refused(refusal))?;
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,
@@ -127,11 +142,24 @@ impl Relay {
         let mut revocation = exchange.revocation();
         let sent = revocation.unless(self.upstream.send(outgoing));
         match sent.await {
-            Some(Ok(reply)) => Ok(reply),
+            Some(Ok(reply)) => {
+                if let Some(call) = made_call(&reply) {
+                    self.calls.note(exchange.principal(), &call).await;
+                }
+                Ok(reply)
+            }
             Some(Err(fault)) => Err(exchange.faulted(&fault)),
             None => Err(exchange.revoked()),
         }
     }
+}
+
+/// The call that an answer is about, if one was made.
+fn made_call(reply: &Reply) -> Option<String> {
+    let location = reply.fields.text(&header::LOCATION)?;
+    let is_made = reply.status == StatusCode::CREATED && location.contains("/calls/");
+    let id = offer::call_id(location).filter(|_| is_made);
+    id.map(str::to_owned)
 }
 
 /// Once for each name.

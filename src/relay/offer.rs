@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Exchange, X_REQUEST_ID};
+use super::judge::{judge_model, judge_session};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
@@ -116,16 +117,20 @@ impl Relay {
         let mut offer = checked.map_err(|refusal| exchange.refused(refusal))?;
         let replaced = offer.replace_models(|model| self.replace_model(model));
         let (content_type, body) = if exchange.is_ephemeral() {
+            judge_model(&mut exchange, offer.model.as_deref())?;
             let sdp = HeaderValue::from_static("application/sdp");
             (sdp, Bytes::from(offer.sdp))
         } else {
-            form::write(&offer.sdp, &offer.session(&self.realtime_model))
+            let session = offer.session(&self.realtime_model);
+            judge_session(&mut exchange, &session)?;
+            form::write(&offer.sdp, &session)
         };
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
             fields: Fields::from_iter([(header::CONTENT_TYPE, content_type)]),
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: true,
         };
         let reply = self.send(&mut exchange, wish).await?;
         let said = read_whole(reply).await;
@@ -182,11 +187,8 @@ impl Said {
         Ok(self.answer(StatusCode::OK, &body))
     }
 
-    /// The last segment of `Location: /v1/realtime/calls/rtc_…`.
     fn call_id(&self) -> Option<&str> {
-        let location = self.0.fields.text(&header::LOCATION)?;
-        let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
-        (!last.is_empty()).then_some(last)
+        call_id(self.0.fields.text(&header::LOCATION)?)
     }
 
     /// An error of the upstream's, with its message where a person looks for it.
@@ -224,6 +226,12 @@ impl Said {
         }
         answer
     }
+}
+
+/// The last segment of `Location: /v1/realtime/calls/rtc_…`.
+pub(super) fn call_id(location: &str) -> Option<&str> {
+    let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
+    (!last.is_empty()).then_some(last)
 }
 
 pub(super) fn invalid(problem: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {

@@ -3,23 +3,21 @@
 
 use ::http::{HeaderValue, Method, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 
 use super::beta::{Kind, Rewritten, Translator};
 use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
+use super::judge::judge_session;
 use super::offer::{CALLS, MAX_SDP, invalid};
+use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer, told};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
+use crate::admission::TokenTerms;
 use crate::config::Beta;
 use crate::error::Refusal;
 use crate::fields::Fields;
-use crate::upstream::{Fault, RequestBody, strip_beta};
+use crate::upstream::{RequestBody, strip_beta};
 use crate::wire::{Answer, ClientBody, Request, Target, read_whole};
-
-const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
-/// The largest body that asks for a key, and the largest that holds one, in bytes.
-const MAX_SECRET: usize = 256 * 1024;
 
 /// What a retired route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +71,10 @@ impl Relay {
         mut fields: Fields,
         body: ClientBody,
     ) -> Result<Answer<Answered>, Refusal> {
-        let too_large = "A session is at most 256 KiB of JSON here.";
-        let body = read_whole(body, MAX_SECRET, too_large).await;
+        let keeps = self.sealing.keeps_secrets_of(exchange.principal());
+        let keeps = keeps.map_err(|refusal| exchange.refused(refusal))?;
+        let terms = TokenTerms::of_page(fields.text(&header::ORIGIN));
+        let body = read_whole(body, MAX_SECRET, TOO_LARGE).await;
         let body = body.map_err(|refusal| exchange.refused(refusal))?;
         let mut translator = Translator::new(kind, self.aliases.clone());
         let rewritten = translator.secret_request(&body);
@@ -89,6 +89,7 @@ impl Relay {
             target: SECRETS,
             fields,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status, &mut reply.fields);
@@ -98,33 +99,14 @@ impl Relay {
         if !reply.status.is_success() {
             return Ok(relayed(exchange, reply));
         }
-        let Answer {
-            status,
-            reason,
-            mut fields,
-            body,
-        } = reply;
-        let answer = Limited::new(body, MAX_SECRET).collect().await;
-        let answer = answer.map_err(|error| {
-            let fault = match error.downcast::<Fault>() {
-                Ok(fault) => *fault,
-                Err(_) => Fault::Broken("its answer is longer than 256 KiB".to_owned()),
-            };
-            exchange.faulted(&fault)
-        })?;
-        let answer = answer.to_bytes();
-        let answer = translator
-            .secret_answer(&answer)
-            .map_or(answer, Bytes::from);
-        fields.remove(&header::CONTENT_LENGTH);
-        exchange.sent_down(answer.len());
-        exchange.completed();
-        Ok(Answer {
-            status,
-            reason,
-            fields,
-            body: Answered::Whole(answer),
-        })
+        let mut answer = read_answer(&mut exchange, reply).await?;
+        if keeps {
+            answer.body = self.seal(&mut exchange, &answer.body, &terms)?;
+        }
+        if let Some(translated) = translator.secret_answer(&answer.body) {
+            answer.body = Bytes::from(translated);
+        }
+        Ok(told(exchange, answer))
     }
 
     /// What the client asked for in vain is logged, a model that was replaced is told.
@@ -163,6 +145,7 @@ impl Relay {
             Bytes::from(offer)
         } else {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
+            judge_session(&mut exchange, &session)?;
             let (content_type, body) = form::write(&offer, &session);
             fields.insert(&header::CONTENT_TYPE, &content_type);
             body
@@ -172,6 +155,7 @@ impl Relay {
             target: CALLS,
             fields,
             body: RequestBody::whole(body, exchange.sent()),
+            is_seen: true,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         exchange.answered(reply.status, &mut reply.fields);

@@ -121,3 +121,16 @@ async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_task_of_a_session_fits_in_a_kibibyte() {
+        // The runtime's part: a head, links, a waker; the count of tasks.
+        const AROUND: usize = 104;
+        let task = AROUND + size_of::<Seated>();
+        assert!(task <= 1024, "{task} bytes");
+    }
+}

@@ -1,7 +1,10 @@
 //! Takes over users: of an earlier accounts API, from its table `users`, or of another relay, from its
 //! table `relay_users`. Both are read, never written.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Context, Result, bail};
+use argon2::password_hash::phc::PasswordHash;
 use secrecy::ExposeSecret;
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Connection, Row, Transaction};
@@ -54,8 +57,10 @@ const OWN: Table = Table {
              CAST(created_at AS TEXT) AS created_at, role FROM relay_users",
     has_dates: false,
 };
-/// What a password's hash starts with, if it can be verified here.
-const HASHES: [&str; 4] = ["$2a$", "$2b$", "$2y$", "$argon2id$"];
+/// What a hash of bcrypt's starts with, if it can be verified here.
+const BCRYPT: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
+/// The costs that bcrypt has.
+const BCRYPT_COSTS: RangeInclusive<u32> = 4..=31;
 
 /// A user as somebody else kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,18 +111,28 @@ pub enum Lack {
 
 impl ForeignUser {
     fn lack(&self) -> Option<Lack> {
-        let is_usable = HASHES
-            .iter()
-            .any(|start| self.password_hash.starts_with(start));
         let lacks = [
             (self.id.is_empty(), Lack::Id),
             (self.username.is_empty(), Lack::Username),
             (self.email.is_empty(), Lack::Email),
-            (!is_usable, Lack::Hash),
+            (!is_verifiable(&self.password_hash), Lack::Hash),
         ];
         let lack = lacks.into_iter().find(|(lacks, _)| *lacks);
         lack.map(|(_, what)| what)
     }
+}
+
+/// Whether a password can be verified by this hash: one that is cut off, or of another kind, would
+/// let nobody in, ever.
+fn is_verifiable(hash: &str) -> bool {
+    if hash.starts_with("$argon2id$") {
+        return PasswordHash::new(hash)
+            .is_ok_and(|parts| parts.salt.is_some() && parts.hash.is_some());
+    }
+    BCRYPT.iter().any(|start| hash.starts_with(start))
+        && hash
+            .parse::<bcrypt::HashParts>()
+            .is_ok_and(|parts| BCRYPT_COSTS.contains(&parts.get_cost()))
 }
 
 impl Store {
@@ -144,10 +159,17 @@ pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
     };
     let connecting = AnyConnection::connect(&url).await;
     let mut connection = connecting.map_err(|error| in_words(&error.into()))?;
+    let users = users_in(&mut connection, dialect).await;
+    let users = users.map_err(|error| in_words(&error))?;
+    connection.close().await?;
+    Ok(users)
+}
+
+async fn users_in(connection: &mut AnyConnection, dialect: Dialect) -> Result<Vec<ForeignUser>> {
     // A relay's own first: what is left of an earlier API beside it was taken over, or deleted.
-    let table = if has(&mut connection, dialect, &OWN).await? {
+    let table = if has(connection, dialect, &OWN).await? {
         OWN
-    } else if has(&mut connection, dialect, &OLD).await? {
+    } else if has(connection, dialect, &OLD).await? {
         OLD
     } else {
         bail!(
@@ -155,10 +177,9 @@ pub async fn read_old_users(url: &DatabaseUrl) -> Result<Vec<ForeignUser>> {
             OLD.columns.join(", ")
         );
     };
-    let rows = sqlx::query(table.select).fetch_all(&mut connection).await?;
+    let rows = sqlx::query(table.select).fetch_all(connection).await?;
     let users = rows.iter().map(|row| user_of(row, &table));
     let users = users.collect::<sqlx::Result<_>>();
-    connection.close().await?;
     users.with_context(|| format!("reading the table `{}`", table.name))
 }
 
@@ -349,6 +370,32 @@ fn offset_s(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hash_that_no_password_can_match_is_not_taken_for_one() {
+        let bcrypt = "$2b$04$.cWLVFbPxZzSx0fH5xXRM.nggg5aRXGL264A6cYTHxjd7oNQo24AW";
+        let argon2id = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for whole in [bcrypt, &bcrypt.replace("2b", "2y"), argon2id] {
+            assert!(is_verifiable(whole), "{whole}");
+        }
+        for broken in [
+            "",
+            "plain",
+            "$2b$04$abc",
+            &bcrypt[..59],
+            &format!("{bcrypt}x"),
+            &bcrypt.replace("$04$", "$99$"),
+            &bcrypt.replace("$04$", "$03$"),
+            &bcrypt.replace("2b", "2x"),
+            &bcrypt.replace("nggg", "n=gg"),
+            "$argon2id$",
+            &argon2id[..54],
+            &argon2id.replace("argon2id", "argon2i"),
+            "$pbkdf2-sha256$i=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA",
+        ] {
+            assert!(!is_verifiable(broken), "{broken}");
+        }
+    }
 
     #[test]
     fn times_are_read_as_sqlite_postgres_and_python_write_them() {

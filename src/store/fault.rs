@@ -70,7 +70,7 @@ pub(super) fn in_words(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!(words.join(": "))
 }
 
-/// By the codes of Postgres' appendix A.
+/// By the codes of Postgres' appendix A, and SQLite's result codes.
 fn advised(error: &dyn DatabaseError) -> String {
     let message = error.message();
     match error.code().as_deref() {
@@ -78,6 +78,10 @@ fn advised(error: &dyn DatabaseError) -> String {
             "{message}. Check user and password in the URL; there a password's @ is %40, / is %2F, : is %3A"
         ),
         Some("3D000") => format!("{message}. Make it with `createdb`, or check the URL's path"),
+        // SQLITE_CANTOPEN, also where the files of its WAL cannot be.
+        Some("14") => format!(
+            "{message}. This user must be able to read it, and to write to its folder if a relay has used it: a relay's newest entries are in the file that ends with -wal, which belongs beside it"
+        ),
         _ => message.to_owned(),
     }
 }

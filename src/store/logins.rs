@@ -7,7 +7,7 @@ use super::{Fault, Store, addresses};
 
 /// The most logins that a user keeps; the oldest go first.
 const MOST_LOGINS: i64 = 1000;
-/// How many logins are asked about at once: as many as [`Store::members`] has places for.
+/// How many logins or keys are asked about at once: as many as [`Store::members`] has places for.
 pub const BATCH: usize = 32;
 /// The most unused refresh tokens that a login keeps; the oldest go first.
 const MOST_TOKENS: i64 = 5;

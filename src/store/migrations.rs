@@ -7,7 +7,10 @@ use sqlx::AnyConnection;
 use super::Dialect;
 
 /// Each once, in this order; one that was released never changes.
-const MIGRATIONS: [(i64, &str); 1] = [(1, include_str!("../../migrations/0001_accounts.sql"))];
+const MIGRATIONS: [(i64, &str); 2] = [
+    (1, include_str!("../../migrations/0001_accounts.sql")),
+    (2, include_str!("../../migrations/0002_keys.sql")),
+];
 
 /// The key of Postgres' advisory lock: "relay" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(491261059449)";

@@ -7,8 +7,10 @@ mod addresses;
 mod adoption;
 mod fault;
 mod invites;
+mod keys;
 mod logins;
 mod migrations;
+mod shelf;
 mod users;
 
 use std::future::Future;
@@ -27,7 +29,9 @@ use tokio::sync::watch;
 pub use adoption::{Adoption, ForeignUser, Lack, is_yes, parse_time, read_old_users};
 pub use fault::{Fault, Taken};
 pub use invites::{Invite, NewInvite};
+pub use keys::{Key, NewKey};
 pub use logins::{BATCH, Member, NewLogin, Refresh, Rotation};
+pub use shelf::Shelf;
 pub use users::{Credentials, LastAdmin, NewUser, Page, Role, User, UserChange};
 
 use self::fault::in_words;

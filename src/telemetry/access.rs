@@ -53,7 +53,7 @@ pub struct Finished<'a> {
 #[derive(Debug, Default)]
 pub struct Talk {
     /// The model that the client named, or the relay for it.
-    pub model: Option<String>,
+    pub model: Option<Box<str>>,
     /// Messages from the client.
     pub messages_up: u64,
     /// Messages to the client.
@@ -214,7 +214,7 @@ mod tests {
             is_session in any::<bool>(),
         ) {
             let talk = Talk {
-                model: Some("m".to_owned()),
+                model: Some("m".into()),
                 messages_up: bytes,
                 client_close: status,
                 ..Talk::default()

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use super::family::Family;
 use super::histogram::{Durations, Histogram};
+use super::lane::Lane;
 use super::outcome::Outcome;
 use super::reason::REASONS;
 use crate::error::Kind;
 
-const FAMILIES: usize = Family::ALL.len();
+const LANES: usize = Lane::ALL.len();
 const OUTCOMES: usize = Outcome::ALL.len();
 /// As many threads count without sharing a cache line.
 const SHARDS: usize = 16;
@@ -37,7 +37,7 @@ pub struct Counters {
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
-    families: [FamilyCells; FAMILIES],
+    lanes: [LaneCells; LANES],
     messages: [AtomicU64; 2],
     turned_away: AtomicU64,
     refusals: [AtomicU64; REASONS.len()],
@@ -47,7 +47,7 @@ struct Shard {
 }
 
 #[derive(Debug, Default)]
-struct FamilyCells {
+struct LaneCells {
     started: AtomicU64,
     ended: [AtomicU64; OUTCOMES],
     bytes: [AtomicU64; 2],
@@ -58,7 +58,7 @@ struct FamilyCells {
 #[derive(Debug)]
 pub struct Ended {
     /// What kind of exchange it was.
-    pub family: Family,
+    pub lane: Lane,
     /// How it ended.
     pub outcome: Outcome,
     /// Why the relay answered itself, where it did.
@@ -93,8 +93,8 @@ pub struct Snapshot {
     pub uptime_s: f64,
     /// Start, in milliseconds since the epoch.
     pub start_time_ms: i128,
-    /// By family, in the order of [`Family::ALL`].
-    pub families: [FamilyCounts; FAMILIES],
+    /// By lane, in the order of [`Lane::ALL`].
+    pub lanes: [LaneCounts; LANES],
     /// Messages that went over sessions, up and down.
     pub messages: [u64; 2],
     /// Requests that were refused before admission.
@@ -106,9 +106,9 @@ pub struct Snapshot {
     failed_dials: [u64; REASONS.len()],
 }
 
-/// The counts of one family.
+/// The counts of one lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct FamilyCounts {
+pub struct LaneCounts {
     /// Exchanges that were admitted.
     pub started: u64,
     /// Exchanges that ended, in the order of [`Outcome::ALL`].
@@ -158,7 +158,7 @@ fn sum(sums: &mut [u64], counters: &[AtomicU64]) {
 impl Shard {
     fn new() -> Shard {
         Shard {
-            families: array::from_fn(|_| FamilyCells::default()),
+            lanes: array::from_fn(|_| LaneCells::default()),
             messages: zeros(),
             turned_away: AtomicU64::new(0),
             refusals: zeros(),
@@ -168,8 +168,8 @@ impl Shard {
         }
     }
 
-    fn family(&self, family: Family) -> &FamilyCells {
-        &self.families[family as usize]
+    fn lane(&self, lane: Lane) -> &LaneCells {
+        &self.lanes[lane.place()]
     }
 }
 
@@ -188,19 +188,19 @@ impl Counters {
     }
 
     /// An exchange was admitted.
-    pub fn started(&self, family: Family) {
-        add(&self.shard().family(family).started, 1);
+    pub fn started(&self, lane: Lane) {
+        add(&self.shard().lane(lane).started, 1);
     }
 
     /// An admitted exchange ended.
     pub fn ended(&self, exchange: &Ended) {
         let shard = self.shard();
-        let family = shard.family(exchange.family);
-        add(&family.ended[exchange.outcome as usize], 1);
-        add(&family.bytes[0], exchange.bytes_up);
-        add(&family.bytes[1], exchange.bytes_down);
+        let lane = shard.lane(exchange.lane);
+        add(&lane.ended[exchange.outcome as usize], 1);
+        add(&lane.bytes[0], exchange.bytes_up);
+        add(&lane.bytes[1], exchange.bytes_down);
         if let Some(took) = exchange.first_byte {
-            family.first_byte.observe(took);
+            lane.first_byte.observe(took);
         }
         if let Some(reason) = exchange.reason {
             count(&shard.refusals, reason);
@@ -213,11 +213,11 @@ impl Counters {
     /// So much more went over a session.
     pub fn relayed(&self, traffic: &Traffic) {
         let shard = self.shard();
-        let family = shard.family(Family::Socket);
+        let lane = shard.lane(Lane::Socket);
         add(&shard.messages[0], traffic.messages_up);
         add(&shard.messages[1], traffic.messages_down);
-        add(&family.bytes[0], traffic.bytes_up);
-        add(&family.bytes[1], traffic.bytes_down);
+        add(&lane.bytes[0], traffic.bytes_up);
+        add(&lane.bytes[1], traffic.bytes_down);
     }
 
     /// A request was refused before admission.
@@ -242,7 +242,7 @@ impl Counters {
         let mut all = Snapshot {
             uptime_s: self.start.elapsed().as_secs_f64(),
             start_time_ms: self.started_at.unix_timestamp_nanos() / 1_000_000,
-            families: [FamilyCounts::default(); FAMILIES],
+            lanes: [LaneCounts::default(); LANES],
             messages: [0; 2],
             turned_away: 0,
             dials: Durations::default(),
@@ -251,7 +251,7 @@ impl Counters {
             failed_dials: [0; REASONS.len()],
         };
         for shard in &self.shards {
-            for (sums, cells) in all.families.iter_mut().zip(&shard.families) {
+            for (sums, cells) in all.lanes.iter_mut().zip(&shard.lanes) {
                 sum(&mut sums.ended, &cells.ended);
                 sum(&mut sums.bytes, &cells.bytes);
                 cells.first_byte.add_to(&mut sums.first_byte);
@@ -264,7 +264,7 @@ impl Counters {
             shard.dials.add_to(&mut all.dials);
         }
         for shard in &self.shards {
-            for (sums, cells) in all.families.iter_mut().zip(&shard.families) {
+            for (sums, cells) in all.lanes.iter_mut().zip(&shard.lanes) {
                 sums.started += cells.started.load(Ordering::Relaxed);
             }
         }
@@ -278,7 +278,7 @@ impl Default for Counters {
     }
 }
 
-impl FamilyCounts {
+impl LaneCounts {
     /// Admitted exchanges that still run.
     pub fn running(&self) -> u64 {
         let ended: u64 = self.ended.iter().sum();
@@ -289,20 +289,20 @@ impl FamilyCounts {
 impl Snapshot {
     /// Exchanges that were admitted.
     pub fn exchanges(&self) -> u64 {
-        self.families.iter().map(|family| family.started).sum()
+        self.lanes.iter().map(|lane| lane.started).sum()
     }
 
     /// Admitted exchanges that still run.
     pub fn running(&self) -> u64 {
-        self.families.iter().map(FamilyCounts::running).sum()
+        self.lanes.iter().map(LaneCounts::running).sum()
     }
 
     /// Admitted exchanges that ended in one of these ways.
     pub fn ended(&self, outcomes: &[Outcome]) -> u64 {
-        let of = |family: &FamilyCounts| -> u64 {
-            outcomes.iter().map(|one| family.ended[*one as usize]).sum()
+        let of = |lane: &LaneCounts| -> u64 {
+            outcomes.iter().map(|one| lane.ended[*one as usize]).sum()
         };
-        self.families.iter().map(of).sum()
+        self.lanes.iter().map(of).sum()
     }
 
     /// Requests that the relay answered itself, by reason: turned away, or in the upstream's place.
@@ -329,6 +329,9 @@ fn is_upstreams((kind, _): &(Kind, u64)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::Family;
+
+    const CHAT: Lane = Lane::Http(Family::Chat);
 
     #[test]
     fn what_many_threads_count_comes_to_one_sum() {
@@ -336,11 +339,11 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..40 {
                 scope.spawn(|| {
-                    counters.started(Family::Chat);
-                    counters.started(Family::Socket);
+                    counters.started(CHAT);
+                    counters.started(Lane::Socket);
                     counters.refused(Kind::Forbidden);
                     counters.ended(&Ended {
-                        family: Family::Chat,
+                        lane: CHAT,
                         outcome: Outcome::UpstreamFailed,
                         reason: Some(Kind::UpstreamDns),
                         fault: Some(Kind::UpstreamDns),
@@ -354,7 +357,7 @@ mod tests {
         let now = counters.snapshot();
         assert_eq!((now.exchanges(), now.running()), (80, 40));
         assert_eq!(now.ended(&[Outcome::UpstreamFailed]), 40);
-        let chat = now.families[Family::Chat as usize];
+        let chat = now.lanes[CHAT.place()];
         assert_eq!((chat.bytes, chat.first_byte.count()), ([80, 120], 40));
         let refusals: Vec<_> = now.refusals().filter(|(_, count)| *count > 0).collect();
         assert_eq!(refusals, [(Kind::Forbidden, 40), (Kind::UpstreamDns, 40)]);

@@ -9,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::access;
 use super::json::JsonLines;
+use super::pretty::{Facts, Second};
 use super::sink::LogWriter;
 use crate::config::{Log, LogFormat};
 
@@ -34,10 +35,12 @@ pub fn init(config: &Log) -> Result<LogWriter> {
         }
         installed
     } else {
-        let layer = tracing_subscriber::fmt::layer();
-        registry
-            .with(layer.with_ansi(is_terminal).with_writer(sink))
-            .try_init()
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(is_terminal)
+            .with_target(false)
+            .with_timer(Second)
+            .fmt_fields(Facts);
+        registry.with(layer.with_writer(sink)).try_init()
     };
     installed.context("the log was set up twice")?;
     Ok(writer)

@@ -2,19 +2,20 @@
 
 mod access;
 mod counters;
-mod family;
 mod histogram;
 mod json;
+mod lane;
 mod log;
 mod outcome;
+mod pretty;
 mod reason;
 mod redact;
 mod sink;
 
 pub use access::{Finished, Talk, log_finished};
-pub use counters::{Counters, Ended, FamilyCounts, Snapshot, Traffic};
-pub use family::Family;
+pub use counters::{Counters, Ended, LaneCounts, Snapshot, Traffic};
 pub use histogram::{BOUNDS_S, Durations};
+pub use lane::Lane;
 pub use log::init;
 pub use outcome::Outcome;
 pub use redact::redact;

@@ -3,8 +3,9 @@
 use crate::error::Kind;
 
 /// Every kind of refusal.
-pub(super) const REASONS: [Kind; 39] = [
+pub(super) const REASONS: [Kind; 40] = [
     Kind::Malformed,
+    Kind::Unclear,
     Kind::MethodNotAllowed,
     Kind::NotFound,
     Kind::UriTooLong,

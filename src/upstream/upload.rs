@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use http_body::Body as _;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, Sent};
 use super::fault::Fault;
 use crate::fields::Fields;
 use crate::wire::{Link, Output, Pace, write_request};
@@ -135,8 +136,12 @@ impl Upload {
             if trailers.is_some() || self.body.is_end_stream() {
                 self.has_ended = true;
             }
-            if self.has_ended && self.is_chunked {
-                self.output.push_last_chunk(trailers.as_ref());
+            if self.has_ended {
+                if self.is_chunked {
+                    self.output.push_last_chunk(trailers.as_ref());
+                }
+                // What goes on may outlive the client, whose connection this must not hold.
+                self.body = RequestBody::whole(Bytes::new(), Sent::default());
             }
         }
         Ok(())

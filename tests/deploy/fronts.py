@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import socket
 import ssl
@@ -12,6 +13,11 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+# The .env of each page for moving in, and each example, by the name of its page or folder.
+ENV_FILES = {
+    page.name: re.search(r"<!-- env -->\n```sh\n(.*?)```", page.read_text(), re.S)[1]
+    for page in sorted((ROOT / "docs" / "moving").glob("*.md"))
+} | {example.parent.name: example.read_text() for example in sorted((DEPLOY / "compose").glob("*/.env.example"))}
 # `scripts/test` makes it, for localhost.
 CERTIFICATE = ROOT / ".test" / "tls"
 SOON = 20.0

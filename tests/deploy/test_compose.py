@@ -3,15 +3,22 @@
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
 
 from conftest import run
-from fronts import DEPLOY, program
+from fronts import DEPLOY, ENV_FILES, ROOT, program
 from pair import BINARIES
 
 COMPOSE = DEPLOY / "compose"
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
+# From the first cells of its tables: each variable and its other names.
+NAMES = [name for cell in re.findall(r"^\| (`[A-Z_`, ]+) \|", CONFIGURATION, re.M) for name in re.findall(r"\w+", cell)]
+# What production sets itself, as its page says.
+FIXED = {"RELAY_ENV", "HOST", "PORT", "DATABASE_URL", "REDIS_URL", "METRICS_ADDRESS", "DRAIN_DELAY", "DRAIN_TIMEOUT"}
 # Folder, service, what it publishes, the port inside.
 ORIGINS = [
     ("a-webrtc", "openai-relay", "8080:8080"),
@@ -100,6 +107,71 @@ def test_production_runs_three_relays_that_drain_before_they_are_killed(tmp_path
     running.line(lambda entry: "database does not answer yet" in entry.get("message", ""))
 
 
+def test_production_hands_every_variable_of_env_to_the_relays(tmp_path):
+    assert len(NAMES) > 50
+    copy = tmp_path / "production"
+    shutil.copytree(COMPOSE / "production", copy)
+    given = {name: f"{name.lower()} of mine" for name in NAMES}
+    lines = [f"{name}='{value}'\n" for name, value in given.items()]
+    (copy / ".env").write_text("RELAY_DOMAIN=x.example\nPOSTGRES_PASSWORD=secret\n" + "".join(lines))
+    relay = yaml.safe_load(run(program("docker-compose"), "config", cwd=copy))["services"]["relay"]
+    mine = {name for name in NAMES if relay["environment"][name] == given[name]}
+    assert set(NAMES) - mine == FIXED
+    for page in (ROOT / "docs" / "moving" / "c.md", copy / ".env.example"):
+        assert all(name in page.read_text() for name in FIXED), page
+
+
+def test_no_message_of_a_missing_variable_is_taken_for_its_default():
+    # Swarm takes `${NAME:?one - two}` for a default behind the dash.
+    for file in COMPOSE.glob("*/docker-compose.yml"):
+        for message in re.findall(r"\$\{\w+:\?([^}]*)\}", file.read_text()):
+            assert "-" not in message, f"{file}: {message}"
+
+
+@pytest.mark.skipif(not shutil.which("docker"), reason="docker's command line is not installed")
+def test_swarm_reads_production_as_compose_does(tmp_path):
+    config, copy = resolved("production", tmp_path)
+    script = f"set -a; . ./.env; set +a; {program('docker')} stack config -c docker-compose.yml"
+    swarm = yaml.safe_load(run("sh", "-euc", script, cwd=copy))
+    for name, service in config["services"].items():
+        assert texts(service) == texts(swarm["services"][name]), name
+
+
+def texts(service):
+    return {name: str(value) for name, value in service.get("environment", {}).items()}
+
+
+def settings(folder, environment):
+    """Names and values in effect for a relay in this folder."""
+    table = run(BINARIES / "openai-relay", "config", cwd=folder, env=environment).split("\n\n")[0]
+    return [re.split(r"  +", line)[:2] for line in table.splitlines()]
+
+
+@pytest.mark.parametrize("text", ENV_FILES.values(), ids=ENV_FILES.keys())
+def test_a_shell_and_docker_read_each_env_as_the_relay_does(text, tmp_path):
+    # What is proposed in a comment must do as well.
+    text = re.sub(r"^# ([A-Z_]+=)", r"\1", text, flags=re.M)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / ".env").write_text(text)
+    sourced = run("sh", "-euc", f"set -a; . '{mine}/.env'; env -0", env={})
+    by_shell = dict(pair.split("=", 1) for pair in sourced.split("\0") if pair)
+    for environment in (by_shell, dotenv(mine / ".env")):
+        assert settings(tmp_path, environment) == settings(mine, {})
+
+
+def test_accounts_are_in_production_whatever_an_earlier_env_says(tmp_path, relays):
+    copy = tmp_path / "deploy" / "compose" / "c-accounts"
+    shutil.copytree(COMPOSE / "c-accounts", copy)
+    (copy / ".env").write_text(f"SECRET_KEY={'0123456789abcdef' * 4}\nOPENAI_API_KEY={KEY}\n")
+    service = yaml.safe_load(run(program("docker-compose"), "config", cwd=copy))["services"]["openai-relay"]
+    relay = relays({**service["environment"], "PORT": "0", "REDIS_URL": ""})
+    for path in ("/metrics", "/api/v1/health/detailed"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{relay.origin}{path}")
+        assert refused.value.code == 401, path
+
+
 def test_production_says_what_is_missing(tmp_path):
     copy = tmp_path / "production"
     shutil.copytree(COMPOSE / "production", copy)
@@ -108,7 +180,7 @@ def test_production_says_what_is_missing(tmp_path):
         [program("docker-compose"), "config", "-q"], cwd=copy, capture_output=True, text=True
     )
     assert done.returncode != 0
-    assert re.search(r"RELAY_DOMAIN|OPENAI_API_KEY|POSTGRES_PASSWORD", done.stdout + done.stderr)
+    assert re.search(r"RELAY_DOMAIN|POSTGRES_PASSWORD", done.stdout + done.stderr)
 
 
 def dotenv(path):

@@ -87,3 +87,15 @@ def test_prometheus_reads_the_alerts_and_every_query_of_the_dashboard(tmp_path):
     ]
     (tmp_path / "queries.yml").write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
     run(program("promtool"), "check", "rules", tmp_path / "queries.yml")
+
+
+def test_prometheus_reads_what_the_page_on_metrics_shows(tmp_path):
+    snippets = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "metrics.md").read_text(), re.S)
+    assert len(snippets) == 2
+    production = yaml.safe_load((DEPLOY / "compose" / "production" / "docker-compose.yml").read_text())
+    port = int(production["services"]["relay"]["environment"]["METRICS_ADDRESS"].rsplit(":", 1)[1])
+    found = yaml.safe_load(snippets[1])["scrape_configs"][0]["dns_sd_configs"][0]
+    assert (found["names"], found["port"]) == (["relay"], port)
+    for snippet in snippets:
+        (tmp_path / "prometheus.yml").write_text(snippet)
+        run(program("promtool"), "check", "config", "--syntax-only", tmp_path / "prometheus.yml")

@@ -12,7 +12,7 @@ import pytest
 
 import fronts
 from conftest import needs_root, run
-from fronts import DEPLOY, ROOT, program
+from fronts import DEPLOY, ENV_FILES, ROOT, program
 from pair import BINARIES, RELAY_TOKEN, SERVER_KEY, eventually
 
 UNIT = DEPLOY / "systemd" / "openai-relay.service"
@@ -118,6 +118,8 @@ def test_the_install_script_lays_everything_out_and_can_be_run_again(tmp_path):
     assert os.access(binary, os.X_OK)
     assert (tmp_path / "etc/systemd/system/openai-relay.service").read_text() == UNIT.read_text()
     assert (tmp_path / "etc/logrotate.d/openai-relay").exists()
+    assert os.access(tmp_path / "usr/local/sbin/openai-relay-ctl", os.X_OK)
+    assert f"put your key behind OPENAI_API_KEY= in {config}" in first
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
     token = re.search(r"^RELAY_TOKEN=([0-9a-f]{64})$", config.read_text(), re.M)
@@ -141,24 +143,102 @@ def test_what_was_installed_serves_with_the_token_that_was_made(fake, relays, tm
     assert status(f"{relay.origin}/v1/models", variables["RELAY_TOKEN"]) == 200
 
 
-def test_your_env_is_taken_over_as_it_is(tmp_path):
+@pytest.mark.parametrize("text", ENV_FILES.values(), ids=ENV_FILES.keys())
+def test_your_env_is_taken_over_as_it_is_and_asks_for_no_key_that_it_does_not_need(text, tmp_path):
     mine = tmp_path / "mine.env"
-    mine.write_text('OPENAI_API_KEY=sk-x\nALLOWED_ORIGINS=["http://localhost:3000"]\n')
-    install(tmp_path / "root", "--env", mine)
-    assert (tmp_path / "root/etc/openai-relay/env").read_text() == mine.read_text()
+    mine.write_text(text)
+    said = install(tmp_path / "root", "--env", mine)
+    assert (tmp_path / "root/etc/openai-relay/env").read_text() == text
+    assert "put your key" not in said and "try it: curl" in said
+    assert ("HOST=127.0.0.1" in said) == ("HOST=" not in text)
 
 
-def test_an_env_that_systemd_would_read_differently_is_not_taken(tmp_path):
-    mine = tmp_path / "mine.env"
-    mine.write_text("OPENAI_API_KEY=sk-x   # the key\n")
-    script = [DEPLOY / "vps" / "install.sh", "--prefix", tmp_path / "root", "--env", mine]
+def refused_env(folder, env):
+    script = [DEPLOY / "vps" / "install.sh", "--prefix", folder / "root", "--env", env]
     done = subprocess.run([*script, "--binary", BINARIES / "openai-relay"], capture_output=True, text=True)
-    assert done.returncode == 1 and "lines of their own" in done.stderr
-    assert not (tmp_path / "root/etc/openai-relay/env").exists()
+    assert done.returncode == 1 and not done.stdout, done.stdout
+    assert not (folder / "root").exists(), "nothing is written before all is known to be well"
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("RELAY_TOKEN=S3cret   # mine", "line 3 (RELAY_TOKEN): put the comment on a line of its own"),
+        ('RELAY_TOKEN="S3cret" # mine', "line 3 (RELAY_TOKEN): put the comment on a line of its own"),
+        ("RELAY_TOKEN='S3cret' # mine", "line 3 (RELAY_TOKEN): put the comment on a line of its own"),
+        ("export RELAY_TOKEN=S3cret", "line 3: leave `export` out"),
+        ("  RELAY_TOKEN = S3cret", "line 3 (RELAY_TOKEN): leave out the space"),
+        ("RELAY_TOKEN= S3cret", "line 3 (RELAY_TOKEN): leave out the space"),
+        ("RELAY_TOKEN=S3cret\\x", "line 3 (RELAY_TOKEN): put the value between single quotes"),
+        ('RELAY_TOKEN="S3cret\\n"', "line 3 (RELAY_TOKEN): put the value between single quotes"),
+        ('RELAY_TOKEN="S3cret', "line 3 (RELAY_TOKEN): put the value between single quotes"),
+        ('ALLOWED_ORIGINS="https://S3cret","https://b"', "line 3 (ALLOWED_ORIGINS): put the value between single quotes"),
+        ("RELAY_TOKEN: S3cret", "line 3: write it as NAME=value"),
+    ],
+)
+def test_an_env_that_systemd_would_read_differently_is_not_taken(line, words, tmp_path):
+    mine = tmp_path / "mine.env"
+    mine.write_text(f"# mine\nOPENAI_API_KEY=sk-x\n{line}\nDEBUG=false\n")
+    said = refused_env(tmp_path, mine)
+    assert words in said and said.count("\n  line ") == 1, said
+    assert "S3cret" not in said
+
+
+def test_an_env_that_is_not_there_is_said_so_before_anything_is_written(tmp_path):
+    assert "there is no such file" in refused_env(tmp_path, tmp_path / "nonexistent")
+
+
+@pytest.mark.parametrize("token", ["", "RELAY_TOKEN='0123456789abcdef0123456789abcdef'\n"])
+def test_the_line_to_try_works_as_it_is_printed(token, fake, relays, tmp_path):
+    mine = tmp_path / "mine.env"
+    port = fronts.free_port()
+    mine.write_text(f"OPENAI_API_KEY={SERVER_KEY}\nALLOWED_ORIGINS=https://a.example\n{token}PORT='{port}'\n")
+    said = install(tmp_path / "root", "--env", mine)
+    [line] = re.findall("^try it: (curl .*)$", said, re.M)
+    relays({"OPENAI_BASE_URL": fake.base_url, "OPENAI_API_KEY": SERVER_KEY, "PORT": str(port), "RELAY_TOKEN": token[13:-2]})
+    answer = run("sh", "-euc", f"{line} -fsS")
+    assert ('"object":"list"' if token else '"status":"healthy"') in answer
+
+
+# What systemctl and systemd-run would be asked, in their place.
+STAND_INS = {
+    "systemctl": '#!/bin/sh\n[ "$*" = "cat openai-relay.service" ] && cat "$HOME/unit"\n',
+    "systemd-run": '#!/bin/sh\nprintf "%s\\n" "$@"\nexit 7\n',
+}
+
+
+def test_commands_run_as_the_service_does(tmp_path):
+    for name, text in STAND_INS.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    credentials = (DEPLOY / "systemd" / "credentials.conf").read_text()
+    (tmp_path / "unit").write_text(UNIT.read_text() + credentials + "Environment=LOG_LEVEL=warn\n")
+    done = subprocess.run(
+        [DEPLOY / "vps" / "openai-relay-ctl", "user", "add", "two words"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)}, capture_output=True, text=True,
+    )
+    assert done.returncode == 7, "the command's own exit code"
+    asked = done.stdout.splitlines()
+    assert asked[-4:] == ["/usr/local/bin/openai-relay", "user", "add", "two words"]
+    [unit] = [word.removeprefix("--unit=") for word in asked if word.startswith("--unit=")]
+    properties = [word.removeprefix("--property=") for word in asked if word.startswith("--property=")]
+    for wanted in ("User=openai-relay", "WorkingDirectory=/var/lib/openai-relay"):
+        assert wanted in properties
+    for name in ("DynamicUser", "StateDirectory", "StateDirectoryMode", "LogsDirectory", "UMask", "EnvironmentFile"):
+        assert re.search(rf"^{name}=.*$", UNIT.read_text(), re.M)[0] in properties
+    assert "LoadCredential=relay_token:/etc/openai-relay/relay_token" in properties
+    variables = [one for one in properties if one.startswith("Environment=")]
+    secrets = f"/run/credentials/{unit}.service"
+    assert variables == [
+        f"Environment=OPENAI_API_KEY_FILE={secrets}/openai_api_key RELAY_TOKEN_FILE={secrets}/relay_token",
+        "Environment=LOG_LEVEL=warn",
+    ], "the last one counts, as in the unit"
+    assert not [one for one in properties if "%" in one]
 
 
 def test_the_scripts_pass_shellcheck():
-    scripts = [DEPLOY / "vps" / "install.sh", ROOT / "scripts" / "image", ROOT / "scripts" / "lib" / "file-set"]
+    scripts = [DEPLOY / "vps" / "install.sh", DEPLOY / "vps" / "openai-relay-ctl", ROOT / "scripts" / "image", ROOT / "scripts" / "lib" / "file-set"]
     run(program("shellcheck"), "-x", *scripts)
 
 

@@ -7,7 +7,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::support::relay::command;
-use crate::support::{RELAY_TOKEN, Relay, SERVER_KEY, upstream};
+use crate::support::{
+    Connection, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request, upstream,
+};
 
 /// Runs a command to its end.
 async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -169,6 +171,21 @@ async fn check_tells_what_is_wrong_and_fails() {
 }
 
 #[tokio::test]
+async fn check_asks_whether_a_port_that_is_silent_to_tls_speaks_plain_http() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = silent.local_addr().expect("its address").port();
+    let base = format!("https://127.0.0.1:{port}");
+    let variables = [
+        ("OPENAI_BASE_URL", base.as_str()),
+        ("OPENAI_CONNECT_TIMEOUT", "200ms"),
+    ];
+    let output = run(&["check"], &variables).await;
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("or is it http://?"), "{said}");
+}
+
+#[tokio::test]
 async fn check_without_a_key_says_who_then_needs_one() {
     let upstream = upstream().await;
     let output = run(&["check"], &[("OPENAI_BASE_URL", &upstream.base_url())]).await;
@@ -176,6 +193,50 @@ async fn check_without_a_key_says_who_then_needs_one() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(
         said.contains("every client has to bring its own credential"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_relay_that_is_full_or_drains_is_alive_to_healthcheck() {
+    let (_upstream, mut relay) = pair_with(&[("MAX_CLIENT_CONNECTIONS", "1")]).await;
+    let port = relay.address().port().to_string();
+    let alive = async || run(&["healthcheck"], &[("PORT", &port)]).await;
+    let script = "X-Fake-Script: silence=60000";
+    let lines = [&authorization(), "Content-Type: application/json", script];
+    let body =
+        br#"{"model":"gpt-6-luna","stream":true,"messages":[{"role":"user","content":"Hi"}]}"#;
+    let mut seated = Connection::open(relay.address()).await;
+    let asked = request("POST", "/v1/chat/completions", &lines, body);
+    seated.write(&asked).await;
+    assert_eq!(seated.head().await.expect("a head").status, 200);
+    let full = alive().await;
+    assert_eq!(full.status.code(), Some(0), "{}", text(&full.stderr));
+    relay.signal("TERM");
+    relay.line(|line| line["message"] == "draining").await;
+    let draining = alive().await;
+    assert_eq!(
+        draining.status.code(),
+        Some(0),
+        "{}",
+        text(&draining.stderr)
+    );
+}
+
+#[tokio::test]
+async fn healthcheck_says_what_answers_in_the_place_of_a_relay() {
+    let body = r#"{"error":{"message":"This port speaks TLS."}}"#;
+    let base = one_answer("400 Bad Request", body).await;
+    let port = base
+        .rsplit_once(':')
+        .expect("a port")
+        .1
+        .trim_end_matches("/v1");
+    let output = run(&["healthcheck"], &[("PORT", port)]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("400 Bad Request: This port speaks TLS."),
         "{said}"
     );
 }
@@ -204,7 +265,7 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
     let mut demo = command(&folder, &[("PORT", &free_port().await)])
         .arg("demo")
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
     let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
@@ -260,8 +321,14 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
             .expect("kill")
             .success()
     );
-    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait()).await;
-    assert_eq!(ended.expect("it ends").expect("a status").code(), Some(0));
+    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait_with_output()).await;
+    let output = ended.expect("it ends").expect("a status");
+    assert_eq!(output.status.code(), Some(0));
+    let log = text(&output.stderr);
+    assert!(
+        log.contains("/v1/chat/completions") && !log.contains("migrated"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
@@ -305,16 +372,21 @@ async fn check_looks_at_the_database_of_accounts_and_changes_nothing_in_it() {
 #[tokio::test]
 async fn a_port_that_is_taken_is_said_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener
-        .local_addr()
-        .expect("its address")
-        .port()
-        .to_string();
+    let port = listener.local_addr().expect("its address").port();
     for name in ["serve", "demo"] {
-        let output = run(&[name], &[("PORT", &port), ("HOST", "127.0.0.1")]).await;
+        let output = run(
+            &[name],
+            &[("PORT", &port.to_string()), ("HOST", "127.0.0.1")],
+        )
+        .await;
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(&port) && said.contains("in use"), "{said}");
+        assert!(
+            said.contains(&port.to_string()) && said.contains("in use"),
+            "{said}"
+        );
+        let next = format!("PORT={}", port.saturating_add(1));
+        assert_eq!(said.contains(&next), name == "demo", "{said}");
     }
 }
 

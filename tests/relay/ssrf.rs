@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::support::{Connection, authorization, pair, request, trust};
+use crate::support::{Connection, Home, People, RELAY_TOKEN, request, trust};
 
 /// A listener that nobody should ever reach.
 async fn trap() -> (String, Arc<AtomicUsize>) {
@@ -23,8 +23,7 @@ async fn trap() -> (String, Arc<AtomicUsize>) {
 }
 
 /// Everything by which clients have tried to choose a gateway's upstream.
-fn attempts(trap: &str) -> Vec<Vec<u8>> {
-    let key = authorization();
+fn attempts(trap: &str, key: &str) -> Vec<Vec<u8>> {
     let urls = [
         format!("http://{trap}"),
         format!("http://{trap}/v1"),
@@ -70,13 +69,13 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
             all.push(request(
                 "POST",
                 "/v1/chat/completions",
-                &[&key, "Content-Type: application/json"],
+                &[key, "Content-Type: application/json"],
                 body.as_bytes(),
             ));
             all.push(request(
                 "GET",
                 &format!("/v1/models?{name}={url}"),
-                &[&key],
+                &[key],
                 b"",
             ));
         }
@@ -86,7 +85,7 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
             all.push(request(
                 "POST",
                 "/offer",
-                &[&key],
+                &[key],
                 body.to_string().as_bytes(),
             ));
         }
@@ -94,8 +93,8 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
             "GET {url}/v1/models HTTP/1.1\r\nHost: {trap}\r\nConnection: close\r\n{key}\r\n\r\n"
         );
         all.push(absolute.into_bytes());
-        all.push(request("GET", &format!("/v1/@{trap}/x"), &[&key], b""));
-        all.push(request("GET", &format!("/v1/{url}"), &[&key], b""));
+        all.push(request("GET", &format!("/v1/@{trap}/x"), &[key], b""));
+        all.push(request("GET", &format!("/v1/{url}"), &[key], b""));
     }
     let candidate = format!(
         "{}a=candidate:1 1 udp 1 {} 9 typ host\r\n",
@@ -105,7 +104,7 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
     all.push(request(
         "POST",
         "/offer",
-        &[&key],
+        &[key],
         json!({ "sdp": candidate }).to_string().as_bytes(),
     ));
     all.push(
@@ -116,7 +115,7 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
         "GET",
         "/v1/models",
         &[
-            &key,
+            key,
             &format!("X-Fake-Script: status=307 header=Location:http://{trap}/v1/models"),
         ],
         b"",
@@ -125,7 +124,7 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
         "POST",
         "/v1/responses",
         &[
-            &key,
+            key,
             &format!("X-Fake-Script: status=302 header=Location:http://{trap}/"),
         ],
         b"{}",
@@ -133,24 +132,100 @@ fn attempts(trap: &str) -> Vec<Vec<u8>> {
     all
 }
 
+/// What makes credentials, and what they say.
+fn makings(trap: &str, key: &str) -> Vec<Vec<u8>> {
+    let lines = [key, "Content-Type: application/json"];
+    let mut all = Vec::new();
+    for url in [
+        format!("http://{trap}"),
+        format!("wss://{trap}/v1/realtime"),
+    ] {
+        for (path, body) in [
+            ("/api/v1/tokens", json!({ "rules": { "origins": [url] } })),
+            ("/api/v1/tokens", json!({ "base_url": url })),
+            (
+                "/v1/realtime/client_secrets",
+                json!({ "session": { "type": "realtime", "model": url } }),
+            ),
+            (
+                "/v1/realtime/client_secrets",
+                json!({ "session": { "type": "realtime" }, "relay_rules": { "models": [url] } }),
+            ),
+            (
+                "/v1/realtime/client_secrets",
+                json!({ "session": { "type": "realtime" }, "upstream": url }),
+            ),
+            (
+                "/v1/live/sessions",
+                json!({ "session": { "model": "gpt-live-1" }, "transport": { "type": "webrtc", "sdp": url } }),
+            ),
+        ] {
+            all.push(request("POST", path, &lines, body.to_string().as_bytes()));
+        }
+        let path = format!("/v1/realtime/calls/{}/hangup", url.replace('/', "%2F"));
+        all.push(request("POST", &path, &lines, b"{}"));
+        all.push(request(
+            "GET",
+            &format!("/v1/realtime?call_id={url}"),
+            &lines,
+            b"",
+        ));
+    }
+    all
+}
+
+/// RELAY_TOKEN, a relay key, one whose bodies are held and read, and sealed tokens without and with
+/// OpenAI's credential inside.
+async fn credentials(people: &People) -> Vec<String> {
+    let mut all = vec![RELAY_TOKEN.to_owned()];
+    for words in [&[][..], &["--models", "gpt-6-luna,gpt-realtime-*"]] {
+        let words = [&["key", "create", "a client", "--json"], words].concat();
+        let made = people.database.json(&words, "").await;
+        all.push(made["key"].as_str().expect("a key").to_owned());
+    }
+    let session = json!({ "session": { "type": "realtime", "model": "gpt-realtime-2.1-mini" } });
+    for (path, body) in [
+        ("/api/v1/tokens", json!({})),
+        ("/v1/realtime/client_secrets", session),
+    ] {
+        let made = people.call("POST", path, Some(&all[1]), Some(&body)).await;
+        all.push(made.json()["value"].as_str().expect(path).to_owned());
+    }
+    people.upstream.take_received();
+    all
+}
+
 #[tokio::test]
 async fn no_attempt_reaches_anything_but_the_configured_upstream() {
-    let (upstream, relay) = pair().await;
+    let people = People::start_with(Home::Sqlite, &[("RELAY_TOKEN", RELAY_TOKEN)]).await;
     let (trap, caught) = trap().await;
-    let attempts = attempts(&trap);
-    assert!(attempts.len() >= 120, "{}", attempts.len());
-    let host = upstream.addr().to_string();
-    let count = attempts.len();
-    for attempt in attempts {
-        let text = String::from_utf8_lossy(&attempt).into_owned();
-        let mut connection = Connection::open(relay.address()).await;
-        connection.write(&attempt).await;
-        while connection.more().await.is_some() {}
-        for received in upstream.take_received() {
-            assert_eq!(received.header_all("host"), [host.as_str()], "{text}");
-            assert!(received.target.starts_with("/v1/"), "{text}");
+    let host = people.upstream.addr().to_string();
+    let credentials = credentials(&people).await;
+    let (mut count, mut went_up) = (0, 0);
+    for credential in &credentials {
+        let key = format!("Authorization: Bearer {credential}");
+        let mut attempts = attempts(&trap, &key);
+        attempts.extend(makings(&trap, &key));
+        assert!(attempts.len() >= 120, "{}", attempts.len());
+        count += attempts.len();
+        for attempt in attempts {
+            let text = String::from_utf8_lossy(&attempt).into_owned();
+            let mut connection = Connection::open(people.relay.address()).await;
+            connection.write(&attempt).await;
+            while connection.more().await.is_some() {}
+            for received in people.upstream.take_received() {
+                assert_eq!(received.header_all("host"), [host.as_str()], "{text}");
+                assert!(received.target.starts_with("/v1/"), "{text}");
+                went_up += 1;
+            }
+            assert_eq!(caught.load(Ordering::SeqCst), 0, "{text}");
         }
-        assert_eq!(caught.load(Ordering::SeqCst), 0, "{text}");
     }
-    trust::record("P19", &format!("{count} attempts: 0 connected elsewhere"));
+    trust::record(
+        "P19",
+        &format!(
+            "{count} attempts with {} kinds of credential, {went_up} of which went up: 0 connected elsewhere",
+            credentials.len()
+        ),
+    );
 }

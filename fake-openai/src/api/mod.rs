@@ -7,6 +7,7 @@ mod embeddings;
 mod files;
 mod images;
 mod json;
+mod live;
 pub(crate) mod models;
 mod probe;
 mod realtime;
@@ -32,7 +33,7 @@ pub(crate) struct Request<'a> {
 type Handler = fn(&Request<'_>, &[&str]) -> Answer;
 
 /// Method, path below `/v1/` with `*` for one segment, handler.
-const ROUTES: [(&str, &str, Handler); 32] = [
+const ROUTES: [(&str, &str, Handler); 39] = [
     ("GET", "models", models::list),
     ("GET", "models/*", models::one),
     ("POST", "chat/completions", chat::create),
@@ -68,6 +69,13 @@ const ROUTES: [(&str, &str, Handler); 32] = [
     ("POST", "realtime/calls/*/accept", realtime::control),
     ("POST", "realtime/calls/*/reject", realtime::control),
     ("POST", "realtime/calls/*/refer", realtime::control),
+    ("POST", "live/sessions", live::create),
+    ("POST", "live/sessions/*/fork", live::fork),
+    ("POST", "live/sessions/*/hangup", live::control),
+    ("POST", "live/sessions/*/accept", live::control),
+    ("POST", "live/sessions/*/reject", live::control),
+    ("POST", "live/sessions/*/refer", live::control),
+    ("GET", "live/sessions/*/content", live::content),
     ("GET", "realtime", realtime::no_socket),
 ];
 

@@ -180,7 +180,7 @@ fn no_such_user() -> Refusal {
 }
 
 /// What a client hears of a database that did not do it.
-pub(super) fn failed(fault: Fault) -> Refusal {
+pub(in crate::admission) fn failed(fault: Fault) -> Refusal {
     match fault {
         Fault::Taken(Taken::Username) => {
             Refusal::new(Kind::AlreadyTaken, "This username is already registered.")

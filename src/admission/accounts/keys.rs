@@ -73,26 +73,27 @@ pub(super) fn new_password() -> String {
 }
 
 /// What is kept of a secret that is random itself and so needs no slow hash.
-pub(super) fn hash(secret: &str) -> String {
+pub(in crate::admission) fn hash(secret: &str) -> String {
     hex(&sha256(secret))
 }
 
 /// SHA-256.
-pub(super) fn sha256(text: &str) -> [u8; 32] {
+pub(in crate::admission) fn sha256(text: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     bytes
 }
 
 /// Random bytes from the operating system's seed.
-pub(super) fn random<const LENGTH: usize>() -> [u8; LENGTH] {
+pub(in crate::admission) fn random<const LENGTH: usize>() -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     // Fails only where the machine has no source of randomness, and then nothing here is safe.
     aws_lc_rs::rand::fill(&mut bytes).expect("a source of randomness");
     bytes
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// In hexadecimal.
+pub(in crate::admission) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes
         .iter()

@@ -4,12 +4,12 @@
 //! [`Directory`] alone, and never holds anything that could be used in place of a credential.
 
 mod details;
-mod directory;
-mod keys;
+pub(in crate::admission) mod directory;
+pub(in crate::admission) mod keys;
+pub(in crate::admission) mod logins;
 mod own;
 mod password;
 mod sign_in;
-mod standing;
 mod throttle;
 mod token;
 
@@ -21,22 +21,20 @@ use tokio_util::sync::CancellationToken;
 
 pub use details::Details;
 pub use directory::Directory;
+pub use logins::{Account, Standing};
 pub use sign_in::Tokens;
-pub use standing::{Account, Standing};
 
+use crate::admission::keys::RelayKeys;
+use crate::admission::standing::{PROBE, SWEEP, Standings};
 use crate::config::{self, Registration};
 use crate::error::{Kind, Refusal};
 use crate::store::{Condition, Role, Store, User, now_ms};
 use directory::failed;
 use keys::Keys;
-use standing::Standings;
+use logins::{Login, Logins};
 use throttle::Throttle;
 use token::AccessTokens;
 
-/// How often standings are looked after.
-const SWEEP: Duration = Duration::from_secs(5);
-/// How often a database that does not answer is asked again.
-const PROBE: Duration = Duration::from_secs(1);
 /// How often what is over is deleted.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 /// How often what kinds of hashes there are is counted: an import may change that.
@@ -47,18 +45,24 @@ pub struct Accounts {
     directory: Directory,
     keys: Keys,
     access: AccessTokens,
-    standings: Standings,
+    standings: Standings<Logins>,
+    relay_keys: Arc<RelayKeys>,
     throttle: Throttle,
     registration: Registration,
 }
 
 impl Accounts {
-    /// The accounts in this store.
-    pub fn new(config: &config::Accounts, store: Arc<Store>) -> Accounts {
+    /// The accounts in this store, whose users may have relay keys.
+    pub fn new(
+        config: &config::Accounts,
+        store: Arc<Store>,
+        relay_keys: Arc<RelayKeys>,
+    ) -> Accounts {
         let keys = Keys::derive(config.secret_key.expose_secret());
         Accounts {
             access: AccessTokens::new(&keys.access, config.access_token_life),
-            standings: Standings::new(Arc::clone(&store)),
+            standings: Standings::new(Logins(Arc::clone(&store))),
+            relay_keys,
             directory: Directory::new(store),
             throttle: Throttle::default(),
             registration: config.registration,
@@ -82,11 +86,40 @@ impl Accounts {
         let Some(claims) = self.access.read(token, now_s) else {
             return Err(bad_token("an access token that is expired or forged"));
         };
-        match self.standings.of(&claims.sub, &claims.sid).await {
-            Ok(Some(standing)) => Ok(standing),
-            Ok(None) => Err(bad_token("the login was ended, or the account disabled")),
-            Err(fault) => Err(failed(fault)),
+        match self.standing(&claims.sub, &claims.sid).await? {
+            Some(standing) => Ok(standing),
+            None => Err(bad_token("the login was ended, or the account disabled")),
         }
+    }
+
+    /// How a login stands; `None` if it is over.
+    pub(in crate::admission) async fn standing(
+        &self,
+        user_id: &str,
+        login_id: &str,
+    ) -> Result<Option<Standing>, Refusal> {
+        let login = Login {
+            id: login_id.to_owned(),
+            user_id: user_id.to_owned(),
+        };
+        self.standings.of(&login).await.map_err(failed)
+    }
+
+    /// A login was ended.
+    fn forget_login(&self, login_id: &str) {
+        self.standings.end(|login, _| login.id == login_id);
+    }
+
+    /// A user's logins were ended, but for one.
+    fn end_logins_of(&self, user_id: &str, kept: Option<&str>) {
+        self.standings
+            .end(|login, _| login.user_id == user_id && Some(login.id.as_str()) != kept);
+    }
+
+    /// A user is out, or gone: ends its logins and its keys.
+    fn end_all_of(&self, user_id: &str) {
+        self.end_logins_of(user_id, None);
+        self.relay_keys.end_keys_of(user_id);
     }
 
     /// Adds a user who asks for it, where the operator allows that.
@@ -110,11 +143,6 @@ impl Accounts {
         let user = self.directory.add(details, Role::User, invite).await?;
         tracing::info!(user = user.id, "a user registered");
         Ok(user)
-    }
-
-    /// Whether the database that they are kept in answered when it was last asked.
-    pub fn is_stored(&self) -> bool {
-        self.directory.store.condition() == Condition::Up
     }
 
     /// Looks after standings and the database until told to stop.

@@ -2,7 +2,7 @@
 //! directory's work, and at once the end of what it ends.
 
 use super::Accounts;
-use super::standing::Account;
+use super::logins::Account;
 use crate::error::Refusal;
 use crate::store::{LastAdmin, User, UserChange};
 
@@ -24,7 +24,7 @@ impl Accounts {
         let kept = Some(account.login_id.as_str());
         let set = self.directory.set_password(&user, Some(new), kept);
         set.await?;
-        self.standings.end_logins_of(&user.id, kept);
+        self.end_logins_of(&user.id, kept);
         tracing::info!(user = user.id, "a user changed its password");
         Ok(())
     }
@@ -34,7 +34,7 @@ impl Accounts {
         let user = self.me(account).await?;
         self.confirm(&user.id, password).await?;
         self.directory.delete(&user.id, LastAdmin::Stays).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_all_of(&user.id);
         tracing::info!(user = user.id, "a user deleted its account");
         Ok(())
     }
@@ -49,9 +49,10 @@ impl Accounts {
         let changed = self.directory.change(&user.id, change, LastAdmin::Stays);
         let user = changed.await?;
         if user.is_active {
-            self.standings.changed(&user.id);
+            self.standings.changed(|login| login.user_id == user.id);
+            self.relay_keys.ask_anew();
         } else {
-            self.standings.end_logins_of(&user.id, None);
+            self.end_all_of(&user.id);
         }
         let (by, role) = (admin.user_id.as_str(), user.role.name());
         let is_active = user.is_active;
@@ -73,7 +74,7 @@ impl Accounts {
         password: Option<&str>,
     ) -> Result<Option<String>, Refusal> {
         let made_up = self.directory.set_password(user, password, None).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_logins_of(&user.id, None);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin reset a user's password");
         Ok(made_up)
@@ -82,7 +83,7 @@ impl Accounts {
     /// Deletes a user, and ends all it does.
     pub async fn delete(&self, admin: &Account, user: &User) -> Result<(), Refusal> {
         self.directory.delete(&user.id, LastAdmin::Stays).await?;
-        self.standings.end_logins_of(&user.id, None);
+        self.end_all_of(&user.id);
         let by = admin.user_id.as_str();
         tracing::info!(user = user.id, by, "an admin deleted a user");
         Ok(())

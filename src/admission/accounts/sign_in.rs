@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::Accounts;
 use super::directory::{busy, failed};
 use super::keys::{hash, new_refresh_token};
+use super::logins::Account;
 use super::password::{Verdict, is_too_long};
-use super::standing::Account;
 use super::throttle::{ACCOUNT, ADDRESS, Attempt, Key, Schedule, TooEarly};
 use crate::admission::network;
 use crate::error::{Kind, Refusal};
@@ -205,7 +205,7 @@ impl Accounts {
                 Ok(self.tokens(&user.id, &login_id, expires_at_ms, successor))
             }
             Rotation::Stolen { login_id, user_id } => {
-                self.standings.end_login(&login_id);
+                self.forget_login(&login_id);
                 tracing::warn!(
                     user = user_id,
                     login = login_id,
@@ -250,7 +250,7 @@ impl Accounts {
         let store = &self.directory.store;
         let ended = store.revoke_login(login_id, "logout", now_ms()).await;
         ended.map_err(failed)?;
-        self.standings.end_login(login_id);
+        self.forget_login(login_id);
         Ok(())
     }
 

@@ -94,7 +94,11 @@ impl Throttle {
     ) -> Result<Attempt<'_>, TooEarly> {
         let mut records = self.lock();
         let known = |key| records.get(key).filter(|record| !is_old(record, now));
-        let waits = on.iter().filter_map(|(key, _)| known(key));
+        // Of two threads the one with the earlier time may come later: where nothing is to be waited for,
+        // times are not compared.
+        let waits = on.iter().filter_map(|(key, schedule)| {
+            known(key).filter(|record| record.failures >= schedule.free)
+        });
         let longest = waits
             .map(|record| record.next.saturating_duration_since(now))
             .max();
@@ -229,6 +233,16 @@ mod tests {
             hours.iter().all(|count| *count >= 19),
             "never locked: {hours:?}"
         );
+    }
+
+    #[test]
+    fn whoever_comes_late_with_an_earlier_time_does_not_wait_for_nothing() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let ask = |at| throttle.attempt(&[(NAME, ACCOUNT)], at);
+        let first = ask(now + Duration::from_millis(5)).expect("the first");
+        ask(now).expect("the one before it").succeeded();
+        drop(first);
+        ask(now).expect("one failure is free").succeeded();
     }
 
     #[test]

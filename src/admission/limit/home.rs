@@ -164,6 +164,18 @@ impl Home {
         }
     }
 
+    /// Leaves a note for other relays, where they share a Redis.
+    pub(super) async fn note(&self, key: &str, text: &str, life: Duration) {
+        if let Some(shared) = &self.shared {
+            shared.note(key, text, life).await;
+        }
+    }
+
+    /// A note of another relay's.
+    pub(super) async fn noted(&self, key: &str) -> Option<String> {
+        self.shared.as_ref()?.noted(key).await
+    }
+
     /// Tries to reach Redis before the first request.
     pub(super) async fn begin(&self) {
         if let Some(shared) = &self.shared {

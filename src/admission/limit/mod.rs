@@ -9,6 +9,7 @@ mod key;
 mod memory;
 mod redis;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +25,9 @@ use self::redis::Budget;
 pub use self::redis::SharedState;
 use super::Right;
 use super::network::network;
-use crate::config::{Bound, CallerKind, Family, Limit, Limiting, Per, What};
+use crate::config::{Bound, CallerKind, Limit, Limiting, Per, What};
 use crate::error::{Kind, Refusal};
+use crate::family::Family;
 use crate::fields::Allowance;
 
 /// What a client is told to wait, in seconds, when as much of its own runs as may.
@@ -46,6 +48,33 @@ pub struct Asking<'a> {
     pub family: Option<Family>,
     /// Whether it wants to become a socket.
     pub is_upgrade: bool,
+    /// Limits that its credential brings along.
+    pub own: [Option<&'a OwnLimits>; 2],
+}
+
+impl Asking<'_> {
+    fn own(&self) -> impl Iterator<Item = &Rule> {
+        self.own.iter().flatten().flat_map(|limits| &limits.0)
+    }
+}
+
+/// The limits of one credential: each counts apart from the same limit of another one.
+#[derive(Debug, Default)]
+pub struct OwnLimits(Vec<Rule>);
+
+impl OwnLimits {
+    /// These limits, of the credential with this name.
+    pub fn new(of: &str, limits: &[Limit]) -> OwnLimits {
+        let rules = limits.iter().map(|limit| {
+            let name = format!("{of} {limit}");
+            // Counts of limits in the configuration have small numbers.
+            let mut number = DefaultHasher::new();
+            name.hash(&mut number);
+            let number = usize::try_from(number.finish()).unwrap_or(usize::MAX) | 1 << 63;
+            Rule::new(number, limit, name)
+        });
+        OwnLimits(rules.collect())
+    }
 }
 
 /// All limits of this relay.
@@ -55,10 +84,11 @@ pub struct Limiter {
 }
 
 /// One limit, ready to be applied.
+#[derive(Debug)]
 struct Rule {
     number: usize,
     limit: Limit,
-    /// The limit as it is written.
+    /// The limit as it is written, behind whose it is.
     name: String,
     /// `None` for what runs at the same time.
     quota: Option<Quota>,
@@ -68,8 +98,8 @@ struct Rule {
 /// What a request took: given back as a whole, or held until it ends.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// The rules that were charged, one bit each.
-    charged: u64,
+    /// The rules that were charged, one bit each: those of the configuration, then the caller's own.
+    charged: [u64; 2],
     /// What is left of the tightest limit.
     allowance: Option<Allowance>,
     leases: Vec<Lease>,
@@ -97,16 +127,7 @@ impl Limiter {
     /// `REDIS_CA_FILE` cannot be read.
     pub fn new(config: &Limiting) -> Result<Limiter> {
         let rules = config.limits.iter().enumerate();
-        let rules = rules.map(|(number, limit)| Rule {
-            number,
-            limit: limit.clone(),
-            name: limit.to_string(),
-            quota: match limit.bound {
-                Bound::Rate { count, window } => Some(Quota::new(count, window)),
-                Bound::Concurrent(_) => None,
-            },
-            refused: AtomicU64::new(0),
-        });
+        let rules = rules.map(|(number, limit)| Rule::new(number, limit, limit.to_string()));
         Ok(Limiter {
             rules: rules.collect(),
             home: Arc::new(Home::new(config)?),
@@ -118,7 +139,7 @@ impl Limiter {
     pub async fn take(&self, asking: &Asking<'_>) -> Result<Taken, Refusal> {
         let mut budget = Budget::default();
         let mut taken = self.charge_within(asking, &mut budget).await?;
-        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
+        for (_, rule) in self.rules(asking) {
             let Bound::Concurrent(most) = rule.limit.bound else {
                 continue;
             };
@@ -169,6 +190,16 @@ impl Limiter {
         self.home.probe().await
     }
 
+    /// Leaves a note for the relays that share these limits.
+    pub async fn note(&self, key: &str, text: &str, life: Duration) {
+        self.home.note(key, text, life).await;
+    }
+
+    /// A note that one of them left.
+    pub async fn noted(&self, key: &str) -> Option<String> {
+        self.home.noted(key).await
+    }
+
     /// Tries to reach Redis, so that the first request finds it. A log line says what came of it.
     pub async fn begin(&self) {
         self.home.begin().await;
@@ -185,14 +216,14 @@ impl Limiter {
         budget: &mut Budget,
     ) -> Result<Taken, Refusal> {
         let mut taken = Taken::default();
-        for rule in self.rules.iter().filter(|rule| rule.concerns(asking)) {
+        for (number, rule) in self.rules(asking) {
             let Some(quota) = rule.quota else {
                 continue;
             };
             let count = rule.count(asking);
             let Decision { quota, verdict } = self.home.charge(&count, quota, budget).await;
             match verdict {
-                Ok(debt) => taken.charged(rule.number, allowance(quota, debt)),
+                Ok(debt) => taken.charge(number, allowance(quota, debt)),
                 Err(wait) => {
                     self.give_back_within(asking, taken, budget).await;
                     return Err(rule.too_fast(quota, wait));
@@ -203,14 +234,24 @@ impl Limiter {
     }
 
     async fn give_back_within(&self, asking: &Asking<'_>, taken: Taken, budget: &mut Budget) {
-        for rule in &self.rules {
+        for (number, rule) in self.rules(asking) {
             if let Some(quota) = rule.quota
-                && taken.charged & (1 << rule.number) != 0
+                && taken.was_charged(number)
             {
                 let count = rule.count(asking);
                 self.home.give_back(&count, quota, budget).await;
             }
         }
+    }
+
+    /// The rules that concern a request, each with its number: at most 64 of the configuration, and 64
+    /// that the caller brings along.
+    fn rules<'a>(&'a self, asking: &'a Asking<'_>) -> impl Iterator<Item = (usize, &'a Rule)> {
+        let configured = self.rules.iter().enumerate();
+        let own = asking.own().take(64).enumerate();
+        let own = own.map(|(number, rule)| (64 + number, rule));
+        let all = configured.chain(own);
+        all.filter(|(_, rule)| rule.concerns(asking))
     }
 }
 
@@ -225,8 +266,12 @@ impl Taken {
         self.allowance
     }
 
-    fn charged(&mut self, rule: usize, allowance: Allowance) {
-        self.charged |= 1 << rule;
+    fn was_charged(&self, number: usize) -> bool {
+        self.charged[number / 64] & (1 << (number % 64)) != 0
+    }
+
+    fn charge(&mut self, number: usize, allowance: Allowance) {
+        self.charged[number / 64] |= 1 << (number % 64);
         let rank = |one: &Allowance| (one.remaining, std::cmp::Reverse(one.reset));
         if self
             .allowance
@@ -238,12 +283,25 @@ impl Taken {
 }
 
 impl Rule {
+    fn new(number: usize, limit: &Limit, name: String) -> Rule {
+        Rule {
+            number,
+            limit: limit.clone(),
+            name,
+            quota: match limit.bound {
+                Bound::Rate { count, window } => Some(Quota::new(count, window)),
+                Bound::Concurrent(_) => None,
+            },
+            refused: AtomicU64::new(0),
+        }
+    }
+
     fn concerns(&self, asking: &Asking<'_>) -> bool {
         let is_counted = match self.limit.what {
             What::All => asking.family.is_some(),
             What::Sockets => asking.is_upgrade,
             What::Offer => asking.right == Right::Offer,
-            What::Accounts => asking.right == Right::User,
+            What::Accounts => matches!(asking.right, Right::User | Right::Seal),
             What::Family(family) => asking.family == Some(family),
         };
         is_counted && self.limit.callers.contain(asking.kind)
@@ -349,6 +407,7 @@ mod tests {
             right: Right::Api,
             family: Some(family),
             is_upgrade,
+            own: [None, None],
         };
         let chat = asking(Family::Chat, false);
         let socket = asking(Family::Realtime, true);

@@ -1,8 +1,8 @@
 //! What a beta client sends, event by event, as GA wants it.
 
-use super::json::{Json, Object};
 use super::rule::Rule;
 use super::{Kind, Rewritten, Translated, Translator, item, response, session};
+use crate::relay::json::{Json, Object};
 
 /// By type, audio first. Whatever is not here goes up as it came.
 pub(super) const RULES: &[(&str, Rule)] = &[

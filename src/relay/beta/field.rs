@@ -1,7 +1,7 @@
 //! Where each field of the beta's flat shapes lies in GA's nested ones, and how its value is written
 //! there (wire.md 5.3; schemas `RealtimeSession`, `RealtimeSessionCreateRequestGA`).
 
-use super::json::{Json, Object};
+use crate::relay::json::{Json, Object};
 
 /// One field in both shapes.
 pub(super) struct Field {

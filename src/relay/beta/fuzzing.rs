@@ -1,7 +1,7 @@
 //! What holds for every event, whatever it says.
 
-use super::json::Object;
 use super::{Aliases, Kind, Translated, Translator, scan};
+use crate::relay::json::Object;
 
 /// Each line is an event of a session, in both directions, and a body. JSON stays JSON; the
 /// scanner sees the type that a parser sees; an event that only gets another name loses nothing.

@@ -1,7 +1,7 @@
 //! Conversation items and the parts of their content: `text` and `audio` in the beta, `output_text`
 //! and `output_audio` in GA (wire.md 5.3; schemas `RealtimeConversationItem*`).
 
-use super::json::{Json, Object};
+use crate::relay::json::{Json, Object};
 
 /// What an assistant said, in the beta and in GA.
 const SAID: [(&str, &str); 2] = [("text", "output_text"), ("audio", "output_audio")];

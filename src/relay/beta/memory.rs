@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Kind;
 use super::field::Sound;
-use super::json::{Json, Object};
+use crate::relay::json::{Json, Object};
 
 /// The longest value that is remembered, in bytes.
 const MAX_VALUE: usize = 1024;

@@ -10,7 +10,6 @@ mod field;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod item;
-mod json;
 pub(crate) mod marker;
 mod memory;
 mod models;
@@ -25,7 +24,7 @@ mod tests;
 
 pub(crate) use models::{Aliases, RETIRED_MODELS, renew_session, without_model};
 
-use json::Object;
+use crate::relay::json::Object;
 use memory::Memory;
 
 /// What a session is for.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::json::{Json, Object};
+use crate::relay::json::{Json, Object};
 
 /// The realtime previews (schema `RealtimeSession`): they still mint keys and fail on connect.
 pub(crate) const RETIRED_MODELS: [&str; 6] = [

@@ -4,8 +4,8 @@
 use super::Notes;
 use super::field::{self, PARAMETERS, RESPONSE};
 use super::item;
-use super::json::{Json, Object};
 use super::memory::Memory;
+use crate::relay::json::{Json, Object};
 
 /// The beta's fields that are there even if the upstream leaves them out, and what they say then:
 /// the session's own, or this.

@@ -1,7 +1,7 @@
 //! What can be done with an event, and looking it up by the event's type.
 
-use super::json::Object;
 use super::{Translated, Translator, scan};
+use crate::relay::json::Object;
 
 /// What is done with events of one type.
 pub(super) enum Rule {

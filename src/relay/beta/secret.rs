@@ -2,8 +2,8 @@
 //! `/v1/realtime/transcription_sessions`, in terms of GA's `POST /v1/realtime/client_secrets`
 //! (wire.md 6.1; schemas `RealtimeSessionCreateRequest`, `RealtimeCreateClientSecretRequest`).
 
-use super::json::{Json, Object};
 use super::{Rewritten, Translator, session};
+use crate::relay::json::{Json, Object};
 
 /// The body for `client_secrets`. `None` if the body is no JSON object: then it goes as it is, and
 /// the upstream says what is wrong. No body asks for the defaults.

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::json::{Json, Object};
 use super::rule::Rule;
 use super::{Kind, Notes, Rewritten, Translated, Translator, field, item, response, session};
+use crate::relay::json::{Json, Object};
 
 /// By type, audio first. Whatever is not here goes down as it came.
 pub(super) const RULES: &[(&str, Rule)] = &[

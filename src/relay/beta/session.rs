@@ -2,9 +2,9 @@
 //! every field, whatever the upstream left out.
 
 use super::field::{self, SESSION};
-use super::json::{Json, Object};
 use super::memory::Memory;
 use super::{Aliases, Kind, Notes};
+use crate::relay::json::{Json, Object};
 
 /// Fields that GA's sessions do not take. The last three are the server's to set.
 const NOT_IN_GA: [&str; 5] = ["temperature", "client_secret", "id", "object", "expires_at"];

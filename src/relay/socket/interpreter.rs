@@ -1,6 +1,7 @@
 //! Interpreter: what becomes of a session's messages where they do not simply go on: the retired
-//! beta is translated, and the client's leg may be compressed.
+//! beta is translated, rules are held against what clients send, and the client's leg may be compressed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,29 +9,76 @@ use bytes::Bytes;
 use super::deflate;
 use super::frame::{Opcode, Violation};
 use super::messages::{Message, Outgoing};
+use super::witness::Witness;
 use crate::admission::{Holding, Pressure};
 use crate::relay::beta::{Notes, Translated, Translator};
+use crate::relay::judge::{self, Judge};
 use crate::relay::log_successor;
+
+/// The most refusals that wait to be told.
+const MOST_REFUSALS: usize = 64;
 
 /// Sees every message of one session.
 pub(super) struct Interpreter {
     beta: Option<Translator>,
+    /// Holds what the client sends against the rules of its credential.
+    bench: Option<Bench>,
     deflates: bool,
     pressure: Arc<Pressure>,
+    /// There where the session's id is yet to be heard.
+    witness: Option<Box<Witness>>,
     has_noted: bool,
+}
+
+/// Where a client's messages are judged.
+pub(super) struct Bench {
+    judge: Judge,
+    /// The model of the session.
+    model: Option<String>,
+    /// What the client has yet to hear of messages that were refused.
+    refusals: VecDeque<String>,
+}
+
+impl Bench {
+    pub(super) fn new(judge: Judge, model: Option<String>) -> Bench {
+        Bench {
+            judge,
+            model,
+            refusals: VecDeque::new(),
+        }
+    }
+
+    /// Whether a message goes up; if not, the client hears why.
+    fn passes(&mut self, opcode: Opcode, payload: &[u8]) -> bool {
+        let judged = match opcode {
+            Opcode::Text => self.judge.message(payload, self.model.as_deref()),
+            _ => Err(judge::unseen("it is binary")),
+        };
+        let Err(refusal) = judged else {
+            return true;
+        };
+        if self.refusals.len() < MOST_REFUSALS {
+            self.refusals.push_back(refusal.to_socket_event());
+        }
+        false
+    }
 }
 
 impl Interpreter {
     /// `deflates`: whether the client's leg is compressed.
     pub(super) fn new(
         beta: Option<Translator>,
+        bench: Option<Bench>,
         deflates: bool,
         pressure: Arc<Pressure>,
+        witness: Option<Box<Witness>>,
     ) -> Interpreter {
         Interpreter {
             beta,
+            bench,
             deflates,
             pressure,
+            witness,
             has_noted: false,
         }
     }
@@ -53,16 +101,40 @@ impl Interpreter {
     /// A message of the client's, on its way up.
     pub(super) fn carry_up(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
         let Message { opcode, payload } = message;
-        let Some(beta) = self.beta.as_mut().filter(|_| opcode == Opcode::Text) else {
-            return outgoing.send(opcode, false, [payload]);
+        let plan = match self.beta.as_mut().filter(|_| opcode == Opcode::Text) {
+            Some(beta) => Plan::of(beta.client_event(&payload), &payload),
+            None => Plan::Unchanged,
         };
-        let plan = Plan::of(beta.client_event(&payload), &payload);
+        if let Some(bench) = &mut self.bench
+            && !plan.passes(bench, opcode, &payload)
+        {
+            return;
+        }
         self.send(plan, opcode, payload, outgoing, false);
+    }
+
+    /// Whether the client has yet to hear something from the relay itself.
+    pub(super) fn has_to_speak(&self) -> bool {
+        let bench = self.bench.as_ref();
+        bench.is_some_and(|bench| !bench.refusals.is_empty())
+    }
+
+    /// What the client has yet to hear from the relay itself.
+    pub(super) fn speak(&mut self, outgoing: &mut Outgoing<'_>) {
+        let Some(bench) = &mut self.bench else {
+            return;
+        };
+        for event in bench.refusals.drain(..) {
+            send(Opcode::Text, [Bytes::from(event)], outgoing, self.deflates);
+        }
     }
 
     /// A message of the upstream's, on its way down.
     pub(super) fn carry_down(&mut self, message: Message, outgoing: &mut Outgoing<'_>) {
         let Message { opcode, payload } = message;
+        if let (Opcode::Text, Some(witness)) = (opcode, &mut self.witness) {
+            witness.message(&payload);
+        }
         let plan = match self.beta.as_mut().filter(|_| opcode == Opcode::Text) {
             Some(beta) => Plan::of(beta.server_event(&payload), &payload),
             None => Plan::Unchanged,
@@ -134,6 +206,15 @@ enum Plan {
 }
 
 impl Plan {
+    /// Whether what goes up may.
+    fn passes(&self, bench: &mut Bench, opcode: Opcode, payload: &[u8]) -> bool {
+        match self {
+            Plan::Unchanged => bench.passes(opcode, payload),
+            Plan::Pieces(pieces) => bench.passes(opcode, &pieces.concat()),
+            Plan::Texts(texts, _) => texts.iter().all(|text| bench.passes(opcode, text)),
+        }
+    }
+
     fn of(translated: Translated<'_>, payload: &Bytes) -> Plan {
         match translated {
             Translated::Unchanged => Plan::Unchanged,

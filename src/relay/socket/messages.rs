@@ -193,6 +193,13 @@ impl Direction for MessagePump {
         dog: &mut Watchdog,
         interpreter: &mut Box<Interpreter>,
     ) -> Result<bool, PumpEnd> {
+        if self.source == Side::Upstream && self.close.is_none() && interpreter.has_to_speak() {
+            interpreter.speak(&mut Outgoing {
+                output: &mut self.output,
+                destination: Side::Client,
+            });
+            return Ok(true);
+        }
         let input = &mut from.link.input;
         if let Some(mut part) = self.part {
             let taken = usize::try_from(part.left)

@@ -16,6 +16,7 @@ mod pump;
 pub(crate) mod scan;
 mod session;
 mod watchdog;
+mod witness;
 
 pub use farewell::Farewell;
 pub use handshake::Handshake;

@@ -9,23 +9,28 @@ use std::time::Duration;
 
 use ::http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
+use url::form_urlencoded;
 
 use super::deflate;
 use super::ending::Codes;
 use super::farewell::Farewell;
 use super::handshake::{self, Handshake};
-use super::interpreter::Interpreter;
+use super::interpreter::{Bench, Interpreter};
 use super::messages::MessagePump;
 use super::pump::Pump;
 use super::session::{Running, Session};
 use super::watchdog::Patience;
+use super::witness::Witness;
 use crate::admission::{Permit, Pressure};
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
+use crate::family::decoded;
 use crate::fields::Fields;
 use crate::relay::beta::{self, Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
+use crate::relay::judge::{Judge, judge_target};
+use crate::relay::live::SESSIONS;
 use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
 use crate::wire::{Answer, Link, Target};
@@ -76,6 +81,8 @@ pub struct Life(Lived);
 pub(super) enum Lived {
     /// Of a session whose bytes go on as they come.
     Bytes(Running<Pump>),
+    /// The same, where the session's id is yet to be heard.
+    Heard(Box<Running<Pump<Box<Witness>>>>),
     /// Of one whose messages are read whole.
     Messages(Box<Running<MessagePump>>),
     /// Of a farewell.
@@ -88,6 +95,7 @@ impl Future for Life {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.get_mut().0 {
             Lived::Bytes(running) => Pin::new(running).poll(cx),
+            Lived::Heard(running) => Pin::new(running).poll(cx),
             Lived::Messages(running) => Pin::new(running).poll(cx),
             Lived::Farewell(farewell) => farewell.as_mut().poll(cx),
         }
@@ -123,13 +131,14 @@ impl Relay {
     ) -> Result<Opened, Refusal> {
         let mut exchange = Exchange::new(permit);
         let path = target.path_text();
-        let wanted = self.wanted(target, client);
+        let wanted = self.wanted(target, client, exchange.principal().model());
         if client.is_beta() && wanted.is_realtime && self.rules.beta == Beta::Refuse {
             return Err(exchange.refused(Refusal::new(
                 Reason::BetaDisabled,
                 "The Realtime beta is switched off, and this relay does not translate it (REALTIME_BETA). Use the GA interface.",
             )));
         }
+        judge_target(&mut exchange, &wanted.target)?;
         let key = handshake::new_key();
         let request = SocketRequest {
             target: &wanted.target,
@@ -186,7 +195,12 @@ impl Relay {
         }
         let translated = wanted.translated;
         let beta = translated.then(|| Translator::new(wanted.kind, self.aliases.clone()));
-        let is_seen = beta.is_some() || deflates;
+        let judge = Judge::of(exchange.principal()).filter(Judge::sees_messages);
+        let bench = judge.map(|judge| Bench::new(judge, wanted.model.clone()));
+        let is_seen = beta.is_some() || bench.is_some() || deflates;
+        let names_itself = decoded(path).trim_end_matches('/') == SESSIONS;
+        let noter = exchange.noter(&self.calls).filter(|_| names_itself);
+        let mut witness = noter.map(|noter| Box::new(Witness::new(noter)));
         let patience = match wanted.is_conversation {
             true => &rules.conversation,
             false => &rules.other,
@@ -196,20 +210,23 @@ impl Relay {
             upstream,
             rules: Arc::clone(rules),
             codes: Codes::of(path),
-            model: wanted.model,
+            model: wanted.model.map(String::into_boxed_str),
             patience: Arc::clone(patience),
             interpreter: is_seen.then(|| {
                 Box::new(Interpreter::new(
                     beta,
+                    bench,
                     deflates,
                     Arc::clone(&rules.pressure),
+                    witness.take(),
                 ))
             }),
+            witness,
         }))
     }
 
-    /// What goes upstream for the client's target.
-    fn wanted(&self, target: &Target, client: &Handshake) -> Wanted {
+    /// What goes upstream for the client's target. `bound` is the model that its credential is for.
+    fn wanted(&self, target: &Target, client: &Handshake, bound: Option<&str>) -> Wanted {
         let model = target.parameter("model");
         if !matches!(target.path(), b"/" | b"/realtime" | b"/v1/realtime") {
             return Wanted {
@@ -247,11 +264,11 @@ impl Relay {
         if is_conversation && model.is_none() {
             let mark = if query.is_empty() { b'?' } else { b'&' };
             wanted.target.push(mark);
+            let model = bound.unwrap_or(&self.realtime_model);
             wanted.target.extend_from_slice(b"model=");
-            wanted
-                .target
-                .extend_from_slice(self.realtime_model.as_bytes());
-            wanted.model = Some(self.realtime_model.clone());
+            let escaped = form_urlencoded::byte_serialize(model.as_bytes());
+            wanted.target.extend(escaped.flat_map(str::bytes));
+            wanted.model = Some(model.to_owned());
         }
         wanted
     }

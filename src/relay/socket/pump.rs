@@ -1,6 +1,7 @@
 //! Pump: one direction of a session, by the byte. Bytes go on as they were read; only where frames end is
 //! watched, and the answers to the relay's own pings are taken out.
 
+use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::frame::{Close, Control, Opcode, Violation};
 use super::leg::{Leg, WriteEnd};
 use super::scan::{Scanner, Then};
 use super::watchdog::{Side, Watchdog};
+use super::witness::Witness;
 
 /// Why a direction moves no more.
 #[derive(Debug)]
@@ -122,8 +124,25 @@ pub(super) trait Direction {
     fn has_halted(&self) -> bool;
 }
 
+/// Hears what goes through a pump.
+pub(super) trait Ear {
+    /// Data frames of the upstream's go down, or parts of them.
+    fn frames(&mut self, bytes: &[u8]);
+}
+
+/// Nobody hears: this costs nothing.
+impl Ear for () {
+    fn frames(&mut self, _: &[u8]) {}
+}
+
+impl Ear for Box<Witness> {
+    fn frames(&mut self, bytes: &[u8]) {
+        (**self).frames(bytes);
+    }
+}
+
 /// Moves what one side sends to the other.
-pub(super) struct Pump {
+pub(super) struct Pump<E = ()> {
     source: Side,
     scanner: Scanner,
     /// What may go, counted from the start of the source's input; how much of it ends with a frame,
@@ -136,12 +155,13 @@ pub(super) struct Pump {
     is_at_message_end: bool,
     close: Option<Box<Close>>,
     is_halting: bool,
+    ear: PhantomData<E>,
 }
 
-impl Direction for Pump {
-    type Shared = ();
+impl<E: Ear> Direction for Pump<E> {
+    type Shared = E;
 
-    fn new(source: Side, max_message: u64) -> Pump {
+    fn new(source: Side, max_message: u64) -> Pump<E> {
         Pump {
             source,
             scanner: Scanner::new(source.sender(), max_message),
@@ -152,6 +172,7 @@ impl Direction for Pump {
             is_at_message_end: true,
             close: None,
             is_halting: false,
+            ear: PhantomData,
         }
     }
 
@@ -223,10 +244,13 @@ impl Direction for Pump {
         }
     }
 
-    fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, (): &mut ()) -> Result<bool, PumpEnd> {
+    fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, ear: &mut E) -> Result<bool, PumpEnd> {
         let input = &mut from.link.input;
         let scan = self.scanner.scan(input);
         if scan.data > 0 {
+            if self.source == Side::Upstream {
+                ear.frames(&input[..scan.data]);
+            }
             dog.message(self.source);
             self.ready = scan.data;
             self.frame_end = scan.frame_end;
@@ -257,7 +281,7 @@ impl Direction for Pump {
     }
 }
 
-impl Pump {
+impl<E> Pump<E> {
     fn is_own_pong(&self, control: &Control, input: &[u8]) -> bool {
         control.opcode == Opcode::Pong
             && control.length > super::TAG.len()

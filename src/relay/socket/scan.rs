@@ -36,8 +36,9 @@ pub(crate) struct Scanner {
     left: u64,
     is_final: bool,
     is_in_frame: bool,
-    /// Payload of the message at hand so far announced, while it has not ended.
-    message: Option<u64>,
+    is_in_message: bool,
+    /// Payload of the message at hand so far announced.
+    announced: u64,
     messages: u64,
     bytes: u64,
 }
@@ -51,7 +52,8 @@ impl Scanner {
             left: 0,
             is_final: true,
             is_in_frame: false,
-            message: None,
+            is_in_message: false,
+            announced: 0,
             messages: 0,
             bytes: 0,
         }
@@ -69,7 +71,7 @@ impl Scanner {
 
     /// Whether all data so far ends with a message.
     pub(crate) fn is_between_messages(&self) -> bool {
-        !self.is_in_frame && self.message.is_none()
+        !self.is_in_frame && !self.is_in_message
     }
 
     /// Finds what may go on.
@@ -88,7 +90,7 @@ impl Scanner {
                 }
                 self.end_frame();
                 scan.frame_end = scan.data;
-                if self.message.is_none() {
+                if !self.is_in_message {
                     scan.message_end = scan.data;
                 }
             }
@@ -115,19 +117,19 @@ impl Scanner {
     }
 
     fn begin_frame(&mut self, head: &Head) -> Result<(), Violation> {
-        let before = match (head.opcode, self.message) {
-            (Opcode::Continuation, Some(length)) => length,
-            (Opcode::Continuation, None) => {
+        let before = match (head.opcode, self.is_in_message) {
+            (Opcode::Continuation, true) => self.announced,
+            (Opcode::Continuation, false) => {
                 return Err(protocol("a continuation has nothing to continue"));
             }
-            (_, None) => 0,
-            (_, Some(_)) => return Err(protocol("a message begins within another")),
+            (_, false) => 0,
+            (_, true) => return Err(protocol("a message begins within another")),
         };
         let length = before.saturating_add(head.payload);
         if length > self.max_message {
             return Err(Violation::too_large());
         }
-        self.message = Some(length);
+        (self.is_in_message, self.announced) = (true, length);
         self.left = head.payload;
         self.is_final = head.is_final;
         self.is_in_frame = true;
@@ -146,7 +148,7 @@ impl Scanner {
     fn end_frame(&mut self) {
         self.is_in_frame = false;
         if self.is_final {
-            self.message = None;
+            self.is_in_message = false;
             self.messages += 1;
         }
     }

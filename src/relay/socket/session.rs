@@ -17,6 +17,7 @@ use super::messages::MessagePump;
 use super::open::{Lived, Rules};
 use super::pump::{Direction, Pump, PumpEnd};
 use super::watchdog::{Patience, Side, Verdict, Watchdog};
+use super::witness::Witness;
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
 use crate::telemetry::{Talk, Traffic};
@@ -38,10 +39,12 @@ pub struct Session {
     pub(super) rules: Arc<Rules>,
     pub(super) codes: Codes,
     /// What the query names.
-    pub(super) model: Option<String>,
+    pub(super) model: Option<Box<str>>,
     pub(super) patience: Arc<Patience>,
     /// There where messages are read whole.
     pub(super) interpreter: Option<Box<Interpreter>>,
+    /// There where the session's id is yet to be heard, and messages are not read whole.
+    pub(super) witness: Option<Box<Witness>>,
 }
 
 impl Session {
@@ -49,7 +52,13 @@ impl Session {
     /// yet to get.
     pub(super) fn start(mut self, client: Link, head: Vec<u8>) -> Lived {
         match self.interpreter.take() {
-            None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+            None => match self.witness.take() {
+                None => Lived::Bytes(self.run::<Pump>(client, head, ())),
+                Some(witness) => {
+                    let running = self.run::<Pump<Box<Witness>>>(client, head, witness);
+                    Lived::Heard(Box::new(running))
+                }
+            },
             Some(interpreter) => {
                 let running = self.run::<MessagePump>(client, head, interpreter);
                 Lived::Messages(Box::new(running))
@@ -62,12 +71,11 @@ impl Session {
         relaying.client.begin(head);
         relaying.departure = Some(self.exchange.departure());
         Running {
-            relaying: Some(relaying),
+            phase: Phase::Relaying(relaying),
             revocation: self.exchange.revocation(),
             exchange: self.exchange,
             codes: self.codes,
             model: self.model,
-            last_words: None,
         }
     }
 }
@@ -75,13 +83,20 @@ impl Session {
 /// A session that runs: moves frames to the end. Thousands of them idle, and what each holds is
 /// counted in bytes: hence a future written out.
 pub(super) struct Running<D: Direction> {
-    /// None once the last words are spoken.
-    relaying: Option<Relaying<D>>,
+    phase: Phase<D>,
     revocation: Revocation,
     exchange: Exchange,
     codes: Codes,
-    model: Option<String>,
-    last_words: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    model: Option<Box<str>>,
+}
+
+// The large variant is the one that lasts; a box would cost every session an allocation.
+#[allow(clippy::large_enum_variant)]
+enum Phase<D: Direction> {
+    Relaying(Relaying<D>),
+    /// Both sides are told of the end.
+    Ending(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Ended,
 }
 
 impl<D> Future for Running<D>
@@ -93,26 +108,45 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let running = self.get_mut();
-        if let Some(relaying) = &mut running.relaying {
+        if let Phase::Relaying(relaying) = &mut running.phase {
             let ending = match running.revocation.poll(cx) {
                 Poll::Ready(()) => Ending::Revoked,
                 Poll::Pending => ready!(relaying.poll(cx, &running.exchange)),
             };
-            let talk = relaying.talk(&ending, running.codes, running.model.take());
-            let exchange = &mut running.exchange;
-            exchange.talked(ending.outcome(), ending.cause(), talk);
-            let codes = running.codes;
-            running.last_words = running.relaying.take().map(|relaying| {
-                let last_words: Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(relaying.end(ending, codes));
-                last_words
-            });
+            running.end(ending);
         }
-        match &mut running.last_words {
-            Some(last_words) => last_words.as_mut().poll(cx),
-            None => Poll::Ready(()),
+        match &mut running.phase {
+            Phase::Ending(last_words) => last_words.as_mut().poll(cx),
+            Phase::Relaying(_) | Phase::Ended => Poll::Ready(()),
         }
     }
+}
+
+impl<D> Running<D>
+where
+    D: Direction + Send + Unpin + 'static,
+    D::Shared: Send + Unpin,
+{
+    fn end(&mut self, ending: Ending) {
+        let Phase::Relaying(relaying) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+            return;
+        };
+        let talk = relaying.talk(&ending, self.codes, self.model.take());
+        let exchange = &mut self.exchange;
+        exchange.talked(ending.outcome(), ending.cause(), talk);
+        self.phase = Phase::Ending(Box::pin(relaying.end(ending, self.codes)));
+    }
+}
+
+/// By when what has to happen in the end.
+#[derive(Clone, Copy, Default)]
+struct Parting {
+    /// When the session leaves of itself, once the relay shuts down.
+    leave: Option<Instant>,
+    /// When it is cut.
+    deadline: Option<Instant>,
+    /// When a close frame must have been answered.
+    close_by: Option<Instant>,
 }
 
 /// Both directions, and what bounds them.
@@ -127,11 +161,8 @@ struct Relaying<D: Direction> {
     timer: Pin<Box<Sleep>>,
     /// Tells when the relay shuts down.
     departure: Option<Departure>,
-    /// When the session has to leave and when to be gone, once it has to.
-    leave: Option<Instant>,
-    deadline: Option<Instant>,
-    /// When a close frame must have been answered.
-    close_by: Option<Instant>,
+    /// There once the session has to end.
+    parting: Option<Box<Parting>>,
     has_up_ended: bool,
     has_down_ended: bool,
     has_halted: bool,
@@ -158,9 +189,7 @@ impl<D: Direction> Relaying<D> {
             dog: Watchdog::new(patience, now),
             timer: Box::pin(tokio::time::sleep_until(now)),
             departure: None,
-            leave: None,
-            deadline: None,
-            close_by: None,
+            parting: None,
             has_up_ended: false,
             has_down_ended: false,
             has_halted: false,
@@ -250,7 +279,7 @@ impl<D: Direction> Relaying<D> {
             }
             PumpEnd::Closed => {
                 let by = Instant::now() + CLOSE_WAIT;
-                self.close_by = Some(by);
+                self.part().close_by = Some(by);
                 let due = self.no_later(by);
                 self.timer.as_mut().reset(due);
                 return None;
@@ -276,8 +305,8 @@ impl<D: Direction> Relaying<D> {
             && let Poll::Ready((at, deadline)) = departure.poll(cx)
         {
             self.departure = None;
-            self.leave = Some(at);
-            self.deadline = Some(deadline);
+            let parting = self.part();
+            (parting.leave, parting.deadline) = (Some(at), Some(deadline));
             let due = at.min(self.timer.deadline());
             self.timer.as_mut().reset(due);
         }
@@ -288,21 +317,22 @@ impl<D: Direction> Relaying<D> {
         // Set for the earliest of all; mostly something is heard before, and it is moved then.
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            if self.deadline.is_some_and(|deadline| deadline <= now) {
+            let parting = self.parting.as_deref().copied().unwrap_or_default();
+            if parting.deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Some(Ending::Cut));
             }
-            if let Some(by) = self.close_by {
+            if let Some(by) = parting.close_by {
                 if by <= now {
                     return Poll::Ready(Some(Ending::Closed));
                 }
                 // It leaves already.
-                self.leave = None;
+                self.part().leave = None;
                 let due = self.no_later(by);
                 self.timer.as_mut().reset(due);
                 continue;
             }
-            if self.leave.is_some_and(|at| at <= now) {
-                self.leave = None;
+            if parting.leave.is_some_and(|at| at <= now) {
+                self.part().leave = None;
                 self.up.halt();
                 self.down.halt();
                 self.timer.as_mut().reset(now);
@@ -337,9 +367,14 @@ impl<D: Direction> Relaying<D> {
         Poll::Pending
     }
 
+    fn part(&mut self) -> &mut Parting {
+        self.parting.get_or_insert_default()
+    }
+
     /// A time to look again, or an earlier one that the relay's shutdown sets.
     fn no_later(&self, due: Instant) -> Instant {
-        [self.leave, self.deadline]
+        let parting = self.parting.as_deref().copied().unwrap_or_default();
+        [parting.leave, parting.deadline]
             .into_iter()
             .flatten()
             .fold(due, Instant::min)
@@ -353,7 +388,7 @@ impl<D: Direction> Relaying<D> {
     }
 
     /// What went over it.
-    fn talk(&self, ending: &Ending, codes: Codes, model: Option<String>) -> Talk {
+    fn talk(&self, ending: &Ending, codes: Codes, model: Option<Box<str>>) -> Talk {
         let (messages_up, bytes_up) = self.up.counts();
         let (messages_down, bytes_down) = self.down.counts();
         let told = |words: Option<Words>| words.map(|words| words.code);

@@ -46,7 +46,8 @@ pub(super) enum Verdict {
 /// What is known of one side.
 #[derive(Clone, Copy, Debug)]
 struct Pulse {
-    heard: Instant,
+    /// When it was heard last; once a ping has left, when that was.
+    since: Instant,
     asked: Asked,
 }
 
@@ -56,7 +57,7 @@ enum Asked {
     /// A ping waits for its turn to be written.
     Soon,
     /// A ping has left.
-    At(Instant),
+    Yes,
 }
 
 /// Watches over one session.
@@ -89,7 +90,7 @@ impl Side {
 impl Watchdog {
     pub(super) fn new(patience: Arc<Patience>, now: Instant) -> Watchdog {
         let pulse = Pulse {
-            heard: now,
+            since: now,
             asked: Asked::No,
         };
         Watchdog {
@@ -104,21 +105,24 @@ impl Watchdog {
     /// Bytes came from this side, or nobody listens to it for the moment.
     pub(super) fn heard(&mut self, side: Side, now: Instant) {
         *self.pulse(side) = Pulse {
-            heard: now,
+            since: now,
             asked: Asked::No,
         };
     }
 
     /// What was heard last from this side belongs to a message.
     pub(super) fn message(&mut self, side: Side) {
-        self.message = self.pulse(side).heard;
+        self.message = self.pulse(side).since;
     }
 
     /// The ping that was asked for has left.
     pub(super) fn pinged(&mut self, side: Side, now: Instant) {
         let pulse = self.pulse(side);
         if pulse.asked == Asked::Soon {
-            pulse.asked = Asked::At(now);
+            *pulse = Pulse {
+                since: now,
+                asked: Asked::Yes,
+            };
         }
     }
 
@@ -141,7 +145,7 @@ impl Watchdog {
         };
         // Neither can be asked in the middle of the other's frame.
         if self.client.asked == Asked::Soon && self.upstream.asked == Asked::Soon {
-            let due = self.client.heard.max(self.upstream.heard) + 2 * heartbeat;
+            let due = self.client.since.max(self.upstream.since) + 2 * heartbeat;
             if due <= now {
                 return Verdict::Gone(Side::Client);
             }
@@ -150,9 +154,9 @@ impl Watchdog {
         for side in [Side::Client, Side::Upstream] {
             let pulse = self.pulse(side);
             let (due, verdict) = match pulse.asked {
-                Asked::No => (pulse.heard + heartbeat, Verdict::Ping(side)),
+                Asked::No => (pulse.since + heartbeat, Verdict::Ping(side)),
                 Asked::Soon => continue,
-                Asked::At(asked) => (asked + heartbeat, Verdict::Gone(side)),
+                Asked::Yes => (pulse.since + heartbeat, Verdict::Gone(side)),
             };
             if due <= now {
                 if verdict == Verdict::Ping(side) {

@@ -112,12 +112,10 @@ async fn accounts_cannot_take_openai_credentials_out_of_the_relay() {
     let tokens = people.join("alice").await;
     let body = json!({ "session": { "type": "realtime", "model": "gpt-realtime-2.1-mini" } });
     for path in [
-        "/v1/realtime/client_secrets",
         "/v1/realtime/client%5fsecrets",
-        "/v1/realtime/client_secrets?x=1",
-        "/v1/realtime/translations/client_secrets",
-        "/v1/realtime/sessions",
-        "/v1/realtime/transcription_sessions",
+        "/v1/realtime/client_secrets/",
+        "/v1/realtime/translations/client%5Fsecrets",
+        "/v1/realtime/%73essions",
         "/v1/chatkit/sessions",
     ] {
         let answer = people
@@ -126,6 +124,18 @@ async fn accounts_cannot_take_openai_credentials_out_of_the_relay() {
         assert_eq!(code(&answer), (403, "forbidden".to_owned()), "{path}");
     }
     assert!(people.upstream.take_received().is_empty());
+    for path in [
+        "/v1/realtime/client_secrets",
+        "/v1/realtime/client_secrets?x=1",
+        "/v1/realtime/translations/client_secrets",
+    ] {
+        let answer = people
+            .call("POST", path, Some(&tokens.access), Some(&body))
+            .await;
+        let value = answer.json()["value"].as_str().map(str::to_owned);
+        let value = value.unwrap_or_else(|| panic!("{path}: {}", answer.text()));
+        assert!(value.starts_with("ek_relay_"), "{path}: {value}");
+    }
     let path = "/v1/realtime/client_secrets";
     let answer = people
         .call("POST", path, Some(RELAY_TOKEN), Some(&body))

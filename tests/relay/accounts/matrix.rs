@@ -23,14 +23,20 @@ enum For {
     Operators,
     /// Whoever the server's key is lent to, and who brings a key.
     Callers,
+    /// The same, and a key that opens nothing else.
+    Embeddings,
     /// The same, and who brings an ephemeral credential.
     Realtime,
-    /// The same, but for accounts, which would take a credential away.
+    /// The same, but for sealed tokens, which make no others.
     Mint,
+    /// RELAY_TOKEN, and who brings a credential of OpenAI's.
+    Lenders,
+    /// RELAY_TOKEN, accounts and relay keys.
+    Sealers,
 }
 
 /// The relay's own routes.
-const OWN: [(&str, &str, For); 30] = [
+const OWN: [(&str, &str, For); 41] = [
     ("GET", "/", For::All),
     ("GET", "/docs", For::All),
     ("GET", "/docs/docs.js", For::All),
@@ -59,21 +65,35 @@ const OWN: [(&str, &str, For); 30] = [
     ("PATCH", "/api/v1/admin/users/{id}", For::Admins),
     ("DELETE", "/api/v1/admin/users/{id}", For::Admins),
     ("POST", "/api/v1/admin/users/{id}/password", For::Admins),
+    ("GET", "/api/v1/keys", For::Users),
+    ("POST", "/api/v1/keys", For::Users),
+    ("GET", "/api/v1/keys/{id}", For::Users),
+    ("DELETE", "/api/v1/keys/{id}", For::Users),
+    ("POST", "/api/v1/keys/{id}/rotate", For::Users),
+    ("GET", "/api/v1/admin/keys", For::Admins),
+    ("POST", "/api/v1/admin/keys", For::Admins),
+    ("GET", "/api/v1/admin/keys/{id}", For::Admins),
+    ("DELETE", "/api/v1/admin/keys/{id}", For::Admins),
+    ("POST", "/api/v1/admin/keys/{id}/rotate", For::Admins),
+    ("POST", "/api/v1/tokens", For::Sealers),
     ("POST", "/offer", For::Realtime),
     ("POST", "/v1/realtime/client_secrets", For::Mint),
 ];
 
 /// What is relayed.
-const RELAYED: [(&str, &str, For); 9] = [
+const RELAYED: [(&str, &str, For); 12] = [
     ("GET", "/v1/models", For::Callers),
     ("POST", "/v1/chat/completions", For::Callers),
     ("POST", "/v1/responses", For::Callers),
-    ("POST", "/v1/embeddings", For::Callers),
+    ("POST", "/v1/embeddings", For::Embeddings),
     ("GET", "/v1/files", For::Callers),
     ("DELETE", "/v1/what-comes-next", For::Callers),
     ("POST", "/v1/realtime/calls", For::Realtime),
     ("POST", "/v1/realtime/calls/rtc_x/hangup", For::Realtime),
+    ("POST", "/v1/live/sessions", For::Realtime),
+    ("POST", "/v1/live/sessions/live_x/hangup", For::Realtime),
     ("POST", "/v1/realtime/sessions", For::Mint),
+    ("POST", "/v1/chatkit/sessions", For::Lenders),
 ];
 
 const SOCKETS: [(&str, For); 4] = [
@@ -90,6 +110,16 @@ enum Who {
     RelayToken,
     User,
     Admin,
+    /// Holds a relay key.
+    Key,
+    /// Holds one that opens embeddings alone.
+    NarrowKey,
+    /// Holds a sealed token.
+    Token,
+    /// Holds one with OpenAI's ephemeral credential inside.
+    Secret,
+    /// Held a key that was revoked.
+    RevokedKey,
     /// Was logged in.
     Ended,
     /// Shows a refresh token in place of an access token.
@@ -100,11 +130,16 @@ enum Who {
     UnknownRelayKey,
 }
 
-const ALL: [Who; 10] = [
+const ALL: [Who; 15] = [
     Who::Nobody,
     Who::RelayToken,
     Who::User,
     Who::Admin,
+    Who::Key,
+    Who::NarrowKey,
+    Who::Token,
+    Who::Secret,
+    Who::RevokedKey,
     Who::Ended,
     Who::Refresher,
     Who::Ephemeral,
@@ -124,7 +159,12 @@ enum Verdict {
 fn verdict(open: For, who: Who) -> Verdict {
     let is_unknown = matches!(
         who,
-        Who::Nobody | Who::Ended | Who::Refresher | Who::Unknown | Who::UnknownRelayKey
+        Who::Nobody
+            | Who::RevokedKey
+            | Who::Ended
+            | Who::Refresher
+            | Who::Unknown
+            | Who::UnknownRelayKey
     );
     let may = match open {
         For::All => return Verdict::Allowed,
@@ -132,9 +172,15 @@ fn verdict(open: For, who: Who) -> Verdict {
         For::Users => matches!(who, Who::User | Who::Admin),
         For::Admins => who == Who::Admin,
         For::Operators => matches!(who, Who::RelayToken | Who::Admin),
-        For::Callers => who != Who::Ephemeral,
-        For::Realtime => true,
-        For::Mint => !matches!(who, Who::User | Who::Admin),
+        For::Embeddings => !matches!(who, Who::Ephemeral | Who::Secret),
+        For::Callers => !matches!(who, Who::Ephemeral | Who::Secret | Who::NarrowKey),
+        For::Realtime => who != Who::NarrowKey,
+        For::Mint => !matches!(who, Who::NarrowKey | Who::Token | Who::Secret),
+        For::Lenders => matches!(who, Who::RelayToken | Who::OwnKey | Who::Ephemeral),
+        For::Sealers => matches!(
+            who,
+            Who::RelayToken | Who::User | Who::Admin | Who::Key | Who::NarrowKey
+        ),
     };
     match may {
         true => Verdict::Allowed,
@@ -155,6 +201,9 @@ fn judged(status: u16) -> Verdict {
 struct Cast {
     people: People,
     ended: Tokens,
+    key: String,
+    narrow: String,
+    revoked: String,
 }
 
 impl Cast {
@@ -170,7 +219,38 @@ impl Cast {
         let ended = people.join("user").await;
         let path = "/api/v1/auth/logout";
         people.call("POST", path, Some(&ended.access), None).await;
-        Cast { people, ended }
+        let make = ["key", "create", "a client", "--json"];
+        let (key, over) = (
+            people.database.json(&make, "").await,
+            people.database.json(&make, "").await,
+        );
+        let revoke = [
+            "key",
+            "revoke",
+            over["id"].as_str().expect("an id"),
+            "--json",
+        ];
+        people.database.json(&revoke, "").await;
+        let narrow = [&make[..], &["--families", "embeddings"]].concat();
+        let narrow = people.database.json(&narrow, "").await;
+        let shown = |made: &Value| made["key"].as_str().expect("a key").to_owned();
+        Cast {
+            people,
+            ended,
+            key: shown(&key),
+            narrow: shown(&narrow),
+            revoked: shown(&over),
+        }
+    }
+
+    /// A token that the key makes.
+    async fn mint(&self, path: &str) -> String {
+        let body = json!({});
+        let made = self
+            .people
+            .call("POST", path, Some(&self.key), Some(&body))
+            .await;
+        made.json()["value"].as_str().expect(path).to_owned()
     }
 
     /// A credential of each; fresh, as some routes use theirs up.
@@ -180,6 +260,11 @@ impl Cast {
             Who::RelayToken => RELAY_TOKEN.to_owned(),
             Who::User => self.people.log_in("user").await.access,
             Who::Admin => self.people.log_in("root-admin").await.access,
+            Who::Key => self.key.clone(),
+            Who::NarrowKey => self.narrow.clone(),
+            Who::RevokedKey => self.revoked.clone(),
+            Who::Token => self.mint("/api/v1/tokens").await,
+            Who::Secret => self.mint("/v1/realtime/client_secrets").await,
             Who::Ended => self.ended.access.clone(),
             Who::Refresher => self.people.log_in("user").await.refresh,
             Who::Ephemeral => self.people.upstream.mint_ephemeral(),

@@ -16,7 +16,6 @@ mod pages;
 mod refresh;
 mod rest;
 mod routes;
-mod terminal;
 
 use crate::support::people::on_both;
 use crate::support::{

@@ -185,7 +185,7 @@ on_both! {
         let done = people.database.json(&["user", "import", &old.url, "--json"], "").await;
         let skipped = json!([
             { "line": null, "username": "bob", "why": "another user has this name" },
-            { "line": null, "username": "odd", "why": "its password's hash is neither bcrypt nor argon2id" },
+            { "line": null, "username": "odd", "why": "no password can match its hash: it is neither bcrypt's nor argon2id's, or not whole" },
         ]);
         assert_eq!(done, json!({ "read": 3, "added": 1, "known": 0, "taken": 1, "unusable": 1, "skipped": skipped }));
         let again = people.database.json(&["user", "import", &old.url, "--json"], "").await;
@@ -215,7 +215,7 @@ on_both! {
         database.json(&add, "").await;
         let text = format!(
             "username,email,hashed_password\ndora,dora@example.com,{hash}\ned,ed@example.com,plain\n\
-             alice,other@example.com,{hash}\nann,alice@example.com,{hash}\nbare,,{hash}\n",
+             alice,other@example.com,{hash}\nann,alice@example.com,{hash}\nbare,,{hash}\ncut,cut@example.com,$2b$04$abc\n",
             hash = fixtures[0].0,
         );
         let list = std::env::temp_dir().join(format!("users-{}.csv", uuid::Uuid::new_v4()));
@@ -228,11 +228,12 @@ on_both! {
             assert_eq!(
                 said.lines().collect::<Vec<_>>(),
                 [
-                    "left out: line 3: ed: its password's hash is neither bcrypt nor argon2id",
+                    "left out: line 3: ed: no password can match its hash: it is neither bcrypt's nor argon2id's, or not whole",
                     "left out: line 4: alice: another user has this name",
                     "left out: line 5: ann: another user has this address",
                     "left out: line 6: bare: it has no address",
-                    &format!("5 users read: {added} added, {known} taken over before, 2 whose name or address somebody else has, 2 without what every user needs"),
+                    "left out: line 7: cut: no password can match its hash: it is neither bcrypt's nor argon2id's, or not whole",
+                    &format!("6 users read: {added} added, {known} taken over before, 2 whose name or address somebody else has, 3 without what every user needs"),
                 ]
             );
         }
@@ -241,6 +242,21 @@ on_both! {
         let again = database.json(&import, "").await;
         assert_eq!((&again["added"], &again["known"]), (&json!(0), &json!(1)), "who is deleted stays so");
         std::fs::remove_file(&list).expect("it is there");
+    }
+}
+
+on_both! {
+    async fn names_that_differ_in_case_alone_come_along_and_count_as_they_are_written(home: Home) {
+        let fixtures = fixtures();
+        let old = [("anna", fixtures[0].0), ("Anna", fixtures[1].0)];
+        let people = People::start_on(old_database(home, &old).await, &[]).await;
+        for (name, (_, password)) in ["anna", "Anna"].into_iter().zip(&fixtures) {
+            assert_eq!(people.try_log_in(name, password).await.status, 200, "{name}");
+            assert_eq!(people.try_log_in("ANNA", password).await.status, 401);
+        }
+        let third = json!({ "username": "ANNA", "email": "third@example.com", "password": PASSWORD });
+        let answer = people.call("POST", "/api/v1/auth/register", None, Some(&third)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
     }
 }
 
@@ -271,6 +287,33 @@ on_both! {
         let itself = ["user", "import", &to.database.url, "--json"];
         assert_eq!(to.database.json(&itself, "").await["known"], 2);
     }
+}
+
+#[tokio::test]
+async fn a_database_whose_newest_entries_cannot_be_read_is_not_imported_without_them() {
+    let from = Database::new(Home::Sqlite).await;
+    let add = [
+        "user",
+        "add",
+        "alice",
+        "alice@example.com",
+        "--generate",
+        "--json",
+    ];
+    from.json(&add, "").await;
+    let to = Database::new(Home::Sqlite).await;
+    let copy = std::env::temp_dir().join(format!("copy-{}.db", uuid::Uuid::new_v4()));
+    let wal = copy.with_extension("db-wal");
+    std::fs::copy(from.url.trim_start_matches("sqlite:///"), &copy).expect("a copy");
+    std::fs::create_dir(&wal).expect("something in the way");
+    let import = ["user", "import", copy.to_str().expect("a path")];
+    let output = to.command(&import, "").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ends with -wal"), "{said}");
+    assert_eq!(said.matches("unable to open").count(), 1, "{said}");
+    std::fs::remove_dir(&wal).expect("it is there");
+    std::fs::remove_file(&copy).expect("it is there");
 }
 
 #[tokio::test]

@@ -115,3 +115,31 @@ async fn a_stream_whose_reader_takes_nothing_is_let_go_and_its_neighbour_is_not(
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stream_that_is_let_go_is_finished_where_a_rule_says_so_and_cancelled_elsewhere() {
+    let people = People::start(Home::Sqlite).await;
+    for (words, is_finished) in [(&[][..], false), (&["--on-leave", "finish"], true)] {
+        let words = [&["key", "create", "a client", "--json"], words].concat();
+        let made = people.database.json(&words, "").await;
+        let bearer = format!("Bearer {}", made["key"].as_str().expect("a key"));
+        let target = "/v1/_fake/bytes?n=4000&chunk=1000&chunked=1";
+        let lines = [("x-fake-script", "chunk-delay=100")];
+        let mut wish = request("POST", target, &lines, whole("{}"));
+        let bearer = HeaderValue::from_str(&bearer).expect("a header");
+        wish.headers_mut().insert("authorization", bearer);
+        let client = Client::connect(&people.relay).await;
+        let before = people.relay.exchanges().len();
+        let answer = client.send(wish).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        drop(answer);
+        eventually("it is over", || people.relay.exchanges().len() > before).await;
+        let lines = people.relay.exchanges();
+        assert_eq!(lines.last().expect("a line")["outcome"], "client_gone");
+        let open = usize::from(is_finished);
+        eventually("the way to the upstream is as it should be", || {
+            people.upstream.open_connections() == open
+        })
+        .await;
+    }
+}

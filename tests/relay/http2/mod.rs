@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::support::{RELAY_TOKEN, Relay, SERVER_KEY, eventually, pair};
+use crate::support::{Home, People, RELAY_TOKEN, Relay, SERVER_KEY, eventually, pair};
 
 const MIB: usize = 1024 * 1024;
 

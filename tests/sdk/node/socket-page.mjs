@@ -63,6 +63,28 @@ window.sockets = {
 
   talkToAgent: (url, token) => talkToAgent(url, token, { useInsecureApiKey: true }),
 
+  talkWithToken: (url, token) => talkToAgent(url, token, {}),
+
+  /** A credential for a browser, by whoever logged in here. */
+  async mint(baseURL, key, model) {
+    const answer = await fetch(`${baseURL}/realtime/client_secrets`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ session: { type: "realtime", model } }),
+    });
+    return answer.json();
+  },
+
+  async streamChat(baseURL, token, model) {
+    const client = new OpenAI({ baseURL, apiKey: token, dangerouslyAllowBrowser: true });
+    const messages = [{ role: "user", content: "Hello there" }];
+    let text = "";
+    for await (const chunk of await client.chat.completions.create({ model, messages, stream: true })) {
+      text += chunk.choices[0]?.delta?.content ?? "";
+    }
+    return text;
+  },
+
   /** Everything that a page can tell of a socket that does not last. */
   async refusal(url, ...list) {
     const socket = new WebSocket(url, list);

@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const BINARIES = join(ROOT, "target", "debug");
+export const BINARIES = join(ROOT, "target", "debug");
 const SOON = 20_000;
 // `scripts/test` makes it, and has Node trust it by NODE_EXTRA_CA_CERTS.
 const CERTIFICATE = join(ROOT, ".test", "tls");

@@ -4,6 +4,7 @@
 
 mod breaker;
 mod dial;
+mod notes;
 mod places;
 mod script;
 #[cfg(test)]

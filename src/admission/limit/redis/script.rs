@@ -42,11 +42,17 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(life / 1000)))
 return {1, taken}
 ";
 
+/// A text that lasts for so many milliseconds.
+const NOTE: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
+const NOTED: &str = "return redis.call('GET', KEYS[1])";
+
 /// The scripts, ready to be called.
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) bucket: Script,
     pub(super) places: Script,
+    pub(super) note: Script,
+    pub(super) noted: Script,
 }
 
 impl Scripts {
@@ -59,6 +65,8 @@ impl Scripts {
         Scripts {
             bucket: Script::new(&format!("{clock}{BUCKET}")),
             places: Script::new(&format!("{clock}{PLACES}")),
+            note: Script::new(NOTE),
+            noted: Script::new(NOTED),
         }
     }
 }

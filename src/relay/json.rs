@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Json<'a> {
+pub(in crate::relay) enum Json<'a> {
     /// As it came, or a constant: the text of one value.
     Raw(&'a str),
     /// The text of one value, made here.
@@ -21,18 +21,18 @@ pub(super) enum Json<'a> {
 
 /// The fields of an object in their order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Object<'a> {
+pub(in crate::relay) struct Object<'a> {
     fields: Vec<(Cow<'a, str>, Json<'a>)>,
 }
 
 impl<'a> Json<'a> {
     /// A string.
-    pub(super) fn string(text: &str) -> Json<'static> {
+    pub(in crate::relay) fn string(text: &str) -> Json<'static> {
         Json::Made(serde_json::Value::from(text).to_string())
     }
 
     /// Its text, unless it was taken apart.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(in crate::relay) fn text(&self) -> Option<&str> {
         match self {
             Json::Raw(text) => Some(text),
             Json::Made(text) => Some(text),
@@ -41,12 +41,12 @@ impl<'a> Json<'a> {
     }
 
     /// What it says, if it is a string.
-    pub(super) fn as_string(&self) -> Option<String> {
+    pub(in crate::relay) fn as_string(&self) -> Option<String> {
         serde_json::from_str(self.text()?).ok()
     }
 
     /// Takes an object apart; `None` for any other value.
-    pub(super) fn as_object(&mut self) -> Option<&mut Object<'a>> {
+    pub(in crate::relay) fn as_object(&mut self) -> Option<&mut Object<'a>> {
         if let Json::Raw(text) = self {
             *self = Json::Object(Object::parse(text.as_bytes())?);
         }
@@ -57,7 +57,7 @@ impl<'a> Json<'a> {
     }
 
     /// Takes an array apart; `None` for any other value.
-    pub(super) fn as_array(&mut self) -> Option<&mut Vec<Json<'a>>> {
+    pub(in crate::relay) fn as_array(&mut self) -> Option<&mut Vec<Json<'a>>> {
         if let Json::Raw(text) = self {
             let items: Vec<&'a RawValue> = serde_json::from_str(text).ok()?;
             *self = Json::Array(
@@ -94,62 +94,62 @@ impl<'a> Json<'a> {
 
 impl<'a> Object<'a> {
     /// Takes the outermost object apart; `None` if the text is anything but one JSON object.
-    pub(super) fn parse(text: &'a [u8]) -> Option<Object<'a>> {
+    pub(in crate::relay) fn parse(text: &'a [u8]) -> Option<Object<'a>> {
         serde_json::from_slice(text).ok()
     }
 
     /// As text.
-    pub(super) fn to_text(&self) -> Vec<u8> {
+    pub(in crate::relay) fn to_text(&self) -> Vec<u8> {
         let mut out = String::new();
         self.write(&mut out);
         out.into_bytes()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::relay) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
     /// The field's value. Of fields with one name, the last counts, as for most parsers.
-    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
+    pub(in crate::relay) fn get(&self, name: &str) -> Option<&Json<'a>> {
         let mut fields = self.fields.iter().rev();
         fields.find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The first of the fields with one name, for comparison with a scanner that stops there.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn first(&self, name: &str) -> Option<&Json<'a>> {
+    pub(in crate::relay) fn first(&self, name: &str) -> Option<&Json<'a>> {
         let mut fields = self.fields.iter();
         fields.find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// What the field says, if it is a string.
-    pub(super) fn string(&self, name: &str) -> Option<String> {
+    pub(in crate::relay) fn string(&self, name: &str) -> Option<String> {
         self.get(name)?.as_string()
     }
 
     /// Whether the field is there and null.
-    pub(super) fn is_null(&self, name: &str) -> bool {
+    pub(in crate::relay) fn is_null(&self, name: &str) -> bool {
         self.get(name).and_then(Json::text) == Some("null")
     }
 
     /// The field's value, to be changed in its place.
-    pub(super) fn value(&mut self, name: &str) -> Option<&mut Json<'a>> {
+    pub(in crate::relay) fn value(&mut self, name: &str) -> Option<&mut Json<'a>> {
         let mut fields = self.fields.iter_mut().rev();
         fields.find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The object in this field.
-    pub(super) fn object(&mut self, name: &str) -> Option<&mut Object<'a>> {
+    pub(in crate::relay) fn object(&mut self, name: &str) -> Option<&mut Object<'a>> {
         self.value(name)?.as_object()
     }
 
     /// The array in this field.
-    pub(super) fn array(&mut self, name: &str) -> Option<&mut Vec<Json<'a>>> {
+    pub(in crate::relay) fn array(&mut self, name: &str) -> Option<&mut Vec<Json<'a>>> {
         self.value(name)?.as_array()
     }
 
     /// Sets a field in its place, or behind all others.
-    pub(super) fn set(&mut self, name: &'static str, value: Json<'a>) {
+    pub(in crate::relay) fn set(&mut self, name: &'static str, value: Json<'a>) {
         match self.value(name) {
             Some(place) => *place = value,
             None => self.fields.push((Cow::Borrowed(name), value)),
@@ -157,14 +157,18 @@ impl<'a> Object<'a> {
     }
 
     /// Sets a field that is not there.
-    pub(super) fn set_missing(&mut self, name: &'static str, value: impl FnOnce() -> Json<'a>) {
+    pub(in crate::relay) fn set_missing(
+        &mut self,
+        name: &'static str,
+        value: impl FnOnce() -> Json<'a>,
+    ) {
         if self.get(name).is_none() {
             self.fields.push((Cow::Borrowed(name), value()));
         }
     }
 
     /// Takes a field out.
-    pub(super) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+    pub(in crate::relay) fn take(&mut self, name: &str) -> Option<Json<'a>> {
         self.get(name)?;
         let mut taken = None;
         // All with this name; no second pass, as an object may have millions of fields.
@@ -179,7 +183,7 @@ impl<'a> Object<'a> {
     }
 
     /// Sets a field in objects within objects, which are made where they are not there.
-    pub(super) fn set_at(&mut self, path: &'static [&'static str], value: Json<'a>) {
+    pub(in crate::relay) fn set_at(&mut self, path: &'static [&'static str], value: Json<'a>) {
         let Some((name, rest)) = path.split_first() else {
             return;
         };
@@ -195,7 +199,7 @@ impl<'a> Object<'a> {
     }
 
     /// Takes a field out of objects within objects, and with it those that it leaves empty.
-    pub(super) fn take_at(&mut self, path: &[&str]) -> Option<Json<'a>> {
+    pub(in crate::relay) fn take_at(&mut self, path: &[&str]) -> Option<Json<'a>> {
         let (name, rest) = path.split_first()?;
         if rest.is_empty() {
             return self.take(name);

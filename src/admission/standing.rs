@@ -1,0 +1,324 @@
+//! Standing: whether a credential is still good and what it stands for, remembered so that a relayed
+//! request asks the database at most once a minute, and goes on for a while when that is gone.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{BATCH, Fault};
+
+/// How often standings are looked after.
+pub(super) const SWEEP: Duration = Duration::from_secs(5);
+/// How often a database that does not answer is asked again.
+pub(super) const PROBE: Duration = Duration::from_secs(1);
+/// How long an answer of the database's is good: with the sweep, whoever is out is out within a minute.
+const FRESH: Duration = Duration::from_secs(55);
+/// When the standing of a running exchange is asked for again, so that it stays fresh.
+const AGEING: Duration = Duration::from_secs(45);
+/// How long an answer serves while the database gives no other.
+const STALE: Duration = Duration::from_secs(15 * 60);
+/// Past so many, credentials that are none are not remembered: anybody can make them up.
+const MOST_UNKNOWN: usize = 20_000;
+
+/// Who knows whether a credential is good.
+pub(super) trait Register: Send + Sync {
+    /// What is asked about.
+    type Name: Clone + Debug + Eq + Hash + Send + Sync;
+    /// What a good one stands for.
+    type Entry: Debug + Send + Sync;
+
+    /// Asks about at most [`BATCH`] at once; those that are none, or not any more, are left out.
+    fn look_up(
+        &self,
+        names: &[&Self::Name],
+    ) -> impl Future<Output = Result<HashMap<Self::Name, Self::Entry>, Fault>> + Send;
+}
+
+/// Something that was good when it was last looked at.
+#[derive(Debug)]
+pub struct Standing<E> {
+    entry: Arc<E>,
+    slot: Arc<Slot<E>>,
+}
+
+impl<E> Clone for Standing<E> {
+    fn clone(&self) -> Standing<E> {
+        Standing {
+            entry: Arc::clone(&self.entry),
+            slot: Arc::clone(&self.slot),
+        }
+    }
+}
+
+impl<E> Standing<E> {
+    /// What it stands for.
+    pub fn entry(&self) -> &E {
+        &self.entry
+    }
+
+    /// Whether it was ended since.
+    pub fn is_revoked(&self) -> bool {
+        self.slot.revoked.is_cancelled()
+    }
+
+    /// Cancelled when it is ended.
+    pub fn revoked(&self) -> CancellationToken {
+        self.slot.revoked.clone()
+    }
+}
+
+/// What is known of one credential.
+#[derive(Debug)]
+struct Slot<E> {
+    memory: Mutex<Memory<E>>,
+    /// Held by whoever asks the database, so that one asks for all.
+    asking: tokio::sync::Mutex<()>,
+    revoked: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Memory<E> {
+    known: Option<Known<E>>,
+    /// How often what the database may have said became outdated.
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Known<E> {
+    /// `None` where there is no such credential any more.
+    entry: Option<Arc<E>>,
+    at: Instant,
+}
+
+impl<E> Clone for Known<E> {
+    fn clone(&self) -> Known<E> {
+        Known {
+            entry: self.entry.clone(),
+            at: self.at,
+        }
+    }
+}
+
+/// The standings of all credentials of one sort that were seen lately.
+pub(super) struct Standings<R: Register> {
+    register: R,
+    slots: Mutex<Slots<R>>,
+}
+
+type SlotOf<R> = Arc<Slot<<R as Register>::Entry>>;
+type Slots<R> = HashMap<<R as Register>::Name, SlotOf<R>>;
+
+impl<R: Register> Standings<R> {
+    pub(super) fn new(register: R) -> Standings<R> {
+        Standings {
+            register,
+            slots: Mutex::default(),
+        }
+    }
+
+    /// How a credential stands; `None` if it is none, or is over. `Err` where nobody can tell.
+    pub(super) async fn of(&self, name: &R::Name) -> Result<Option<Standing<R::Entry>>, Fault> {
+        loop {
+            let slot = self.slot(name);
+            let known = match slot.known(FRESH) {
+                Some(known) => known,
+                None => self.ask(name, &slot, FRESH).await?,
+            };
+            let Some(entry) = known.entry else {
+                self.forget_unknown(name);
+                return Ok(None);
+            };
+            // Ended while the database was asked: the answer may be from before that.
+            if !slot.revoked.is_cancelled() {
+                return Ok(Some(Standing { entry, slot }));
+            }
+        }
+    }
+
+    /// Asks the database, unless somebody else just did.
+    async fn ask(
+        &self,
+        name: &R::Name,
+        slot: &Slot<R::Entry>,
+        enough: Duration,
+    ) -> Result<Known<R::Entry>, Fault> {
+        let _turn = slot.asking.lock().await;
+        loop {
+            if let Some(known) = slot.known(enough) {
+                return Ok(known);
+            }
+            let generation = slot.generation();
+            match self.register.look_up(&[name]).await {
+                Ok(mut entries) => slot.learn(entries.remove(name), generation),
+                Err(fault) => return slot.known(STALE).ok_or(fault),
+            }
+        }
+    }
+
+    /// Asks again about what has something running, ends what is over, and forgets what nobody has
+    /// asked about for long.
+    pub(super) async fn refresh(&self) {
+        let ageing: Vec<(R::Name, SlotOf<R>)> = {
+            let mut slots = self.lock();
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_worth_keeping());
+            let running = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) > 1);
+            let ageing = running.filter(|(_, slot)| slot.known(AGEING).is_none());
+            ageing
+                .map(|(name, slot)| (name.clone(), Arc::clone(slot)))
+                .collect()
+        };
+        for slots in ageing.chunks(BATCH) {
+            if self.look_up(slots).await.is_err() {
+                // What is known serves on; the next sweep asks again.
+                return;
+            }
+        }
+    }
+
+    /// Asks the database about many at once, and ends what is over.
+    async fn look_up(&self, slots: &[(R::Name, SlotOf<R>)]) -> Result<(), Fault> {
+        let generations: Vec<u64> = slots.iter().map(|(_, slot)| slot.generation()).collect();
+        let names: Vec<&R::Name> = slots.iter().map(|(name, _)| name).collect();
+        let mut entries = self.register.look_up(&names).await?;
+        for ((name, slot), generation) in slots.iter().zip(generations) {
+            slot.learn(entries.remove(name), generation);
+            if slot.is_over() {
+                self.end(|other, _| other == name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all that runs for these, and forgets what was known of them. What nothing is known of
+    /// yet has no entry.
+    pub(super) fn end(&self, is_meant: impl Fn(&R::Name, Option<&R::Entry>) -> bool) {
+        self.lock().retain(|name, slot| {
+            let stays = !is_meant(name, slot.entry().as_deref());
+            if !stays {
+                slot.revoked.cancel();
+            }
+            stays
+        });
+    }
+
+    /// Something has changed about these that ends nothing.
+    pub(super) fn changed(&self, is_meant: impl Fn(&R::Name) -> bool) {
+        let slots = self.lock();
+        for (_, slot) in slots.iter().filter(|(name, _)| is_meant(name)) {
+            slot.outdate();
+        }
+    }
+
+    fn forget_unknown(&self, name: &R::Name) {
+        let mut slots = self.lock();
+        if slots.len() > MOST_UNKNOWN {
+            slots.remove(name);
+        }
+    }
+
+    fn slot(&self, name: &R::Name) -> Arc<Slot<R::Entry>> {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get(name) {
+            return Arc::clone(slot);
+        }
+        let slot = Arc::new(Slot::new());
+        slots.insert(name.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots<R>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E> Slot<E> {
+    /// Of which nothing is known yet.
+    fn new() -> Slot<E> {
+        let memory = Memory {
+            known: None,
+            generation: 0,
+        };
+        Slot {
+            memory: Mutex::new(memory),
+            asking: tokio::sync::Mutex::default(),
+            revoked: CancellationToken::new(),
+        }
+    }
+
+    fn known(&self, not_older_than: Duration) -> Option<Known<E>> {
+        let known = self.lock().known.clone();
+        known.filter(|known| known.at.elapsed() < not_older_than)
+    }
+
+    fn entry(&self) -> Option<Arc<E>> {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.and_then(|known| known.entry.clone())
+    }
+
+    /// What is none is soon forgotten.
+    fn is_worth_keeping(&self) -> bool {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.is_some_and(|known| {
+            let life = if known.entry.is_some() { STALE } else { FRESH };
+            known.at.elapsed() < life
+        })
+    }
+
+    /// To be read before the database is asked.
+    fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// What is known, or is about to be told, is not so any more.
+    fn outdate(&self) {
+        let mut memory = self.lock();
+        memory.known = None;
+        memory.generation += 1;
+    }
+
+    /// Whether the database has said that it is none, or over.
+    fn is_over(&self) -> bool {
+        let memory = self.lock();
+        let known = memory.known.as_ref();
+        known.is_some_and(|known| known.entry.is_none())
+    }
+
+    /// Keeps the database's answer, unless it became outdated on its way.
+    fn learn(&self, entry: Option<E>, generation: u64) {
+        let known = Known {
+            entry: entry.map(Arc::new),
+            at: Instant::now(),
+        };
+        let mut memory = self.lock();
+        if memory.generation == generation {
+            memory.known = Some(known);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory<E>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_before_a_change_is_not_kept() {
+        let slot = Slot::new();
+        let asked = slot.generation();
+        slot.outdate();
+        slot.learn(Some("admin"), asked);
+        assert!(slot.known(STALE).is_none());
+        slot.learn(Some("user"), slot.generation());
+        assert_eq!(slot.entry().as_deref(), Some(&"user"));
+    }
+}
