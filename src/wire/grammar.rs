@@ -78,7 +78,7 @@ fn zero(eight: u64) -> u64 {
 }
 
 /// The first place of this byte, which is near: what finds one in a long text begins slower.
-pub(super) fn find_near(wanted: u8, bytes: &[u8]) -> Option<usize> {
+fn find_near(wanted: u8, bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     while let Some(eight) = eight(bytes, at) {
         let marked = zero(eight ^ (ONES * u64::from(wanted)));

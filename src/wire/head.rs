@@ -127,7 +127,7 @@ pub fn parse_response(
 
 /// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
 fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes>, HeadError> {
-    while let Some(found) = grammar::find_near(b'\n', &buffer[*searched..]) {
+    while let Some(found) = memchr::memchr(b'\n', &buffer[*searched..]) {
         let at = *searched + found;
         if at == 0 || buffer[at - 1] != b'\r' {
             return Err(HeadError::Malformed(
