@@ -459,7 +459,7 @@ impl Refusal {
         }
         let extra = self.extra.as_deref();
         if let Some(allowance) = extra.and_then(|extra| extra.allowance) {
-            allowance.write(headers);
+            headers.extend(allowance.lines());
         }
         if let Some(methods) = extra.and_then(|extra| extra.allow) {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
@@ -489,10 +489,10 @@ pub enum Door {
 
 impl Door {
     /// The door that clients of this path stand at.
-    pub fn of(path: &str) -> Door {
-        if path == "/offer" {
+    pub fn of(path: &[u8]) -> Door {
+        if path == b"/offer" {
             Door::Offer
-        } else if path.starts_with("/api/") {
+        } else if path.starts_with(b"/api/") {
             Door::Api
         } else {
             Door::OpenAi

@@ -37,11 +37,12 @@ pub fn request_head(data: &[u8]) {
     let Ok(Some(head)) = at_once else {
         return;
     };
-    for value in head.headers.values() {
+    for (name, value) in head.fields.iter() {
         let is_clean = |byte: &u8| !matches!(byte, b'\r' | b'\n' | 0);
-        assert!(value.as_bytes().iter().all(is_clean), "{value:?}");
+        assert!(value.iter().all(is_clean), "{value:?}");
+        assert!(name.iter().all(is_clean), "{name:?}");
     }
-    target(&head.target);
+    target(head.target.as_bytes());
 }
 
 /// Heads of answers.

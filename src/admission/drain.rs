@@ -1,7 +1,6 @@
 //! Drain: the relay's way out. One word about the phase, and a count of what is still running.
 
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -9,9 +8,11 @@ use std::task::{Context, Poll, ready};
 use aws_lc_rs::rand;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::told::Told;
 
 const SERVING: u8 = 0;
 const ANNOUNCED: u8 = 1;
@@ -99,7 +100,7 @@ impl Drain {
     pub(super) fn departure(self: &Arc<Drain>) -> Departure {
         Departure {
             drain: Arc::clone(self),
-            refusing: Box::pin(self.refusing.clone().cancelled_owned()),
+            refusing: Told::by(self.refusing.clone()),
         }
     }
 }
@@ -108,14 +109,14 @@ impl Drain {
 #[derive(Debug)]
 pub struct Departure {
     drain: Arc<Drain>,
-    refusing: Pin<Box<WaitForCancellationFutureOwned>>,
+    refusing: Told,
 }
 
 impl Departure {
     /// Ready once the relay refuses new work: with a time of the session's own to leave at, so that
     /// not all clients connect elsewhere at once, and the deadline.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Instant, Instant)> {
-        ready!(self.refusing.as_mut().poll(cx));
+        ready!(self.refusing.poll(cx));
         let now = Instant::now();
         let departures = self.drain.departures.get().cloned();
         let (window, deadline) = departures.unwrap_or((now..now, now));

@@ -19,6 +19,7 @@ mod sealed;
 mod sealing;
 mod sessions;
 mod standing;
+mod told;
 mod visitor;
 
 use std::net::IpAddr;
@@ -235,7 +236,7 @@ impl Gate {
     }
 
     /// Admits a request, or says why not.
-    pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Permit, Refusal> {
+    pub async fn admit(&self, ask: &Ask<'_>, request: Request) -> Result<Box<Permit>, Refusal> {
         let principal = match self.recognise(ask).await {
             Ok(principal) => principal,
             Err(refusal) => return Err(self.turn_away(refusal, &request)),

@@ -76,6 +76,7 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Boxed, because it is handed on from room to room.
     pub(super) fn new(
         principal: Principal,
         request: Request,
@@ -83,9 +84,9 @@ impl Permit {
         counters: Arc<Counters>,
         drain: &Arc<Drain>,
         held: Held,
-    ) -> Permit {
+    ) -> Box<Permit> {
         counters.started(lane);
-        Permit {
+        Box::new(Permit {
             principal,
             request,
             lane,
@@ -103,7 +104,7 @@ impl Permit {
             held,
             _running: drain.token(),
             drain: Arc::clone(drain),
-        }
+        })
     }
 
     /// Who was admitted.

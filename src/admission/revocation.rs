@@ -1,24 +1,25 @@
 //! Revocation: tells one exchange that its caller's credential was withdrawn, while it runs.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
+
+use super::told::Told;
 
 /// Never ready for callers whose credential cannot be withdrawn, which costs them nothing.
 #[derive(Debug)]
-pub struct Revocation(Option<Pin<Box<WaitForCancellationFutureOwned>>>);
+pub struct Revocation(Option<Told>);
 
 impl Revocation {
     pub(super) fn of(revoked: Option<CancellationToken>) -> Revocation {
-        Revocation(revoked.map(|revoked| Box::pin(revoked.cancelled_owned())))
+        Revocation(revoked.map(Told::by))
     }
 
     /// Ready once it was withdrawn.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
-            Some(revoked) => revoked.as_mut().poll(cx),
+            Some(revoked) => revoked.poll(cx),
             None => Poll::Pending,
         }
     }

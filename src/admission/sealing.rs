@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header};
 use secrecy::ExposeSecret;
 
 use super::Terms;
@@ -36,9 +35,7 @@ pub struct TokenTerms {
 
 impl TokenTerms {
     /// For the page that asks, if it is one: another page cannot use it.
-    pub fn of_page(headers: &HeaderMap) -> TokenTerms {
-        let origin = headers.get(header::ORIGIN);
-        let origin = origin.and_then(|origin| origin.to_str().ok());
+    pub fn of_page(origin: Option<&str>) -> TokenTerms {
         let mut terms = TokenTerms::default();
         terms.rules.origins.extend(origin.map(str::to_owned));
         terms

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use super::allowed::allowed;
 use super::{runtime, say};
 use crate::admission::Limiter;
 use crate::config::{self, BaseUrl, Config, Loaded};
+use crate::fields::Fields;
 use crate::store;
 use crate::telemetry::{Counters, redact};
 use crate::upstream::{Credential, Fault, Outgoing, RequestBody, Sent, Upstream};
@@ -112,7 +113,7 @@ async fn ask(config: &Config) -> Result<Finding> {
     let outgoing = Outgoing {
         method: Method::GET,
         target: b"/v1/models",
-        headers: HeaderMap::new(),
+        fields: Fields::new(),
         credential: Credential::Server,
         may_name_organization: false,
         body: RequestBody::whole(Bytes::new(), Sent::default()),
@@ -122,8 +123,8 @@ async fn ask(config: &Config) -> Result<Finding> {
         Err(fault) => return Ok(Finding::bad(unreachable(&fault, &config.upstream.base))),
     };
     let took_ms = start.elapsed().as_millis();
-    let status = reply.status();
-    let body = Limited::new(reply.into_body(), MAX_ANSWER).collect().await;
+    let status = reply.status;
+    let body = Limited::new(reply.body, MAX_ANSWER).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let json: Value = serde_json::from_slice(&body).unwrap_or_default();
     let mut finding = judge(config, status, &json);

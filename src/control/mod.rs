@@ -153,7 +153,7 @@ async fn wrong_method(request: Request) -> Response {
 }
 
 fn refuse(request: &Request, refusal: Refusal) -> Response {
-    let door = Door::of(request.uri().path());
+    let door = Door::of(request.uri().path().as_bytes());
     let mut response = refusal.clone().into_response(door).map(Body::from);
     // For the edge, which writes the log line.
     response.extensions_mut().insert(refusal);

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -56,7 +56,9 @@ pub(super) async fn make(
         let message = "Use a number of seconds from 10 to 7200.";
         return Err(problem("body", "expires_in", message).into());
     }
-    let mut terms = TokenTerms::of_page(&headers);
+    let page = headers.get(header::ORIGIN);
+    let page = page.and_then(|page| page.to_str().ok());
+    let mut terms = TokenTerms::of_page(page);
     terms.set_rules(new.rules);
     let expires_at_s = (now_ms() / 1000).saturating_add_unsigned(life_s);
     let sealing = control.gate.sealing();

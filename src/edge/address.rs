@@ -4,10 +4,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use crate::config::TrustedProxies;
-use crate::fields;
+use crate::fields::{self, Fields};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED: HeaderName = http::header::FORWARDED;
@@ -23,34 +23,28 @@ pub(super) struct Address {
 
 /// Finds the client of a request: all lines of `X-Forwarded-For` joined and read from the right,
 /// or, where there are none, those of `Forwarded` (RFC 7239 section 5.2).
-pub(super) fn client_address(
-    headers: &HeaderMap,
-    peer: IpAddr,
-    trusted: &TrustedProxies,
-) -> Address {
+pub(super) fn client_address(fields: &Fields, peer: IpAddr, trusted: &TrustedProxies) -> Address {
     let peer = peer.to_canonical();
-    let forwarded = headers
-        .keys()
-        .any(|name| fields::tells_of_network(name.as_str()));
+    let is_forwarded = || fields.names().any(fields::tells_of_network);
     let ip = if trusted.contains(peer) {
-        right_most_untrusted(&hops(headers), peer, trusted)
+        right_most_untrusted(&hops(fields), peer, trusted)
     } else {
         peer
     };
     Address {
         ip,
-        direct_loopback: peer.is_loopback() && !forwarded,
+        direct_loopback: peer.is_loopback() && !is_forwarded(),
     }
 }
 
 /// The hops that proxies wrote down, nearest last; `None` is one that is not an address.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    if headers.contains_key(X_FORWARDED_FOR) {
-        return fields::items(headers, &X_FORWARDED_FOR)
+fn hops(fields: &Fields) -> Vec<Option<IpAddr>> {
+    if fields.contains(&X_FORWARDED_FOR) {
+        return fields::items(fields, &X_FORWARDED_FOR)
             .map(|item| parse_node(std::str::from_utf8(item).ok()?))
             .collect();
     }
-    fields::items(headers, &FORWARDED)
+    fields::items(fields, &FORWARDED)
         .map(|item| forwarded_for(std::str::from_utf8(item).ok()?))
         .collect()
 }

@@ -1,31 +1,29 @@
 //! What the wire claims about the caller. Nothing here is verified, nothing here decides.
 
-use http::{HeaderMap, header};
+use http::header;
 
 use crate::admission::Claim;
-use crate::fields;
+use crate::fields::{self, Fields};
 
 /// Carries a credential where a browser cannot set headers (wire.md 5.2).
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 
 /// Reads the credential from whichever carrier holds it: `Authorization: Bearer`, or, on an
 /// upgrade, the subprotocol list. Never from the query.
-pub(super) fn read_claim(headers: &HeaderMap, is_upgrade: bool) -> Claim<'_> {
-    if headers.contains_key(header::AUTHORIZATION) {
-        return bearer(headers);
+pub(super) fn read_claim(fields: &Fields, is_upgrade: bool) -> Claim<'_> {
+    if fields.contains(&header::AUTHORIZATION) {
+        return bearer(fields);
     }
     if is_upgrade {
-        return key_protocol(headers);
+        return key_protocol(fields);
     }
     Claim::None
 }
 
-fn bearer(headers: &HeaderMap) -> Claim<'_> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return Claim::Unreadable;
-    };
-    let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {
+fn bearer(fields: &Fields) -> Claim<'_> {
+    let value = fields.single(&header::AUTHORIZATION);
+    let text = value.and_then(fields::text);
+    let Some((scheme, token)) = text.and_then(|text| text.split_once(' ')) else {
         return Claim::Unreadable;
     };
     if scheme.eq_ignore_ascii_case("bearer") {
@@ -45,8 +43,8 @@ pub(super) fn read_token(token: &str) -> Claim<'_> {
     }
 }
 
-fn key_protocol(headers: &HeaderMap) -> Claim<'_> {
-    let mut keys = fields::items(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+fn key_protocol(fields: &Fields) -> Claim<'_> {
+    let mut keys = fields::items(fields, &header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|entry| std::str::from_utf8(entry).ok())
         .filter_map(|entry| entry.strip_prefix(KEY_PROTOCOL));
     match (keys.next(), keys.next()) {
@@ -62,13 +60,12 @@ mod tests {
 
     use super::*;
 
-    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        let pairs = pairs.iter().map(|(name, value)| {
             let name: HeaderName = name.parse().expect("a name");
-            headers.append(name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
+            (name, HeaderValue::from_str(value).expect("a value"))
+        });
+        pairs.collect()
     }
 
     #[test]

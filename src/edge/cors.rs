@@ -1,9 +1,10 @@
 //! CORS (Fetch standard, section 3.3): exact origins, on answers and refusals alike.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
-use crate::fields;
+use crate::fields::{self, Fields};
+use crate::wire::Answer;
 
 /// What pages may read besides the safelisted headers: what the SDKs read (wire.md 1.3).
 const EXPOSED: &str = "location, retry-after, retry-after-ms, x-should-retry, x-request-id, \
@@ -17,17 +18,15 @@ const EXPOSED: &str = "location, retry-after, retry-after-ms, x-should-retry, x-
 const MAX_AGE_S: &str = "7200";
 
 /// Whether this request asks for permission instead of doing something.
-pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+pub(super) fn is_preflight(method: &Method, fields: &Fields) -> bool {
     *method == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && fields.contains(&header::ORIGIN)
+        && fields.contains(&header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The answer to a preflight of a listed origin; it needs no credential.
-pub(super) fn preflight(request: &HeaderMap) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
+pub(super) fn preflight(request: &Fields) -> Answer<Bytes> {
+    let mut answer = Answer::new(StatusCode::NO_CONTENT, Bytes::new());
     let asked = [
         (
             header::ACCESS_CONTROL_REQUEST_METHOD,
@@ -39,43 +38,38 @@ pub(super) fn preflight(request: &HeaderMap) -> Response<Bytes> {
         ),
     ];
     for (from, to) in asked {
-        if let Some(value) = request.get(from) {
-            headers.insert(to, value.clone());
+        let value = request.get(&from).map(HeaderValue::from_bytes);
+        if let Some(Ok(value)) = value {
+            answer.fields.append(&to, &value);
         }
     }
-    headers.insert(
-        header::ACCESS_CONTROL_MAX_AGE,
-        HeaderValue::from_static(MAX_AGE_S),
-    );
-    headers.append(
-        header::VARY,
-        HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"),
-    );
-    response
+    let names = "Access-Control-Request-Method, Access-Control-Request-Headers";
+    for (name, value) in [
+        (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_S),
+        (header::VARY, names),
+    ] {
+        let value = HeaderValue::from_static(value);
+        answer.fields.append(&name, &value);
+    }
+    answer
 }
 
 /// Marks an answer as depending on the origin and, for a listed one, as readable by its pages.
-pub(super) fn apply(
-    headers: &mut HeaderMap,
-    listed_origin: Option<&HeaderValue>,
-    is_preflight: bool,
-) {
-    add_vary_origin(headers);
+pub(super) fn apply(fields: &mut Fields, listed_origin: Option<&HeaderValue>, is_preflight: bool) {
+    add_vary_origin(fields);
     let Some(origin) = listed_origin else {
         return;
     };
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    fields.insert(&header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if !is_preflight {
         let exposed = HeaderValue::from_static(EXPOSED);
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        fields.insert(&header::ACCESS_CONTROL_EXPOSE_HEADERS, &exposed);
     }
 }
 
-fn add_vary_origin(headers: &mut HeaderMap) {
-    let is_named = ["*", "origin"]
-        .iter()
-        .any(|name| fields::lists(headers, &header::VARY, name));
-    if !is_named {
-        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+fn add_vary_origin(fields: &mut Fields) {
+    let is_named = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"origin");
+    if !fields::items(fields, &header::VARY).any(is_named) {
+        fields.append(&header::VARY, &HeaderValue::from_static("Origin"));
     }
 }

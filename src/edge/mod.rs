@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body::Body as _;
+use http::{HeaderValue, StatusCode, header};
 use tower_service::Service;
 
 pub use crate::relay::{Life, Socket};
@@ -28,8 +27,9 @@ use crate::admission::{self, Caller, Gate, Permit, Right, Visitor};
 use crate::config::TrustedProxies;
 use crate::error::{Door, Kind, Refusal};
 use crate::family::Family;
+use crate::fields::Fields;
 use crate::relay::{Farewell, Handshake, OfferDraft, Opened, Relay};
-use crate::wire::{ClientBody, Target};
+use crate::wire::{Answer, ClientBody, Request, Target};
 use address::Address;
 use finish::Finish;
 use route::Route;
@@ -59,33 +59,28 @@ impl Edge {
     }
 
     /// Answers one request. Every answer leaves through here, refusals included.
-    pub async fn dispatch(
-        &self,
-        peer: IpAddr,
-        target: Target,
-        request: Request<ClientBody>,
-    ) -> Response<Body> {
-        let path = target.path_text();
-        let (door, is_relayed) = (Door::of(&path), path.starts_with("/v1/"));
-        let is_preflight = cors::is_preflight(request.method(), request.headers());
-        let listed_origin = self.listed_origin(request.headers());
-        let answered = self.answer(peer, &target, request).await;
-        let mut response =
-            answered.unwrap_or_else(|refusal| refusal.into_response(door).map(Body::whole));
-        let is_socket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        cors::apply(headers, listed_origin.as_ref(), is_preflight);
-        security::apply(headers, is_relayed || is_socket);
-        response
+    pub async fn dispatch(&self, peer: IpAddr, request: Request<ClientBody>) -> Answer<Body> {
+        let path = request.target.path();
+        let (door, is_relayed) = (Door::of(path), path.starts_with(b"/v1/"));
+        let is_preflight = cors::is_preflight(&request.method, &request.fields);
+        let listed_origin = self.listed_origin(&request.fields);
+        let mut answer = match self.answer(peer, request).await {
+            Ok(answer) => answer,
+            Err(refusal) => Answer::from(refusal.into_response(door)).map(Body::whole),
+        };
+        let is_socket = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        cors::apply(&mut answer.fields, listed_origin.as_ref(), is_preflight);
+        security::apply(&mut answer.fields, is_relayed || is_socket);
+        answer
     }
 
     /// The answer to something that is no request, or to one that the relay made a mistake over.
-    pub fn refuse(&self, peer: IpAddr, refusal: Refusal) -> Response<Body> {
+    pub fn refuse(&self, peer: IpAddr, refusal: Refusal) -> Answer<Body> {
         let facts = admission::Request::unreadable(peer, Instant::now());
         let refusal = self.gate.turn_away(refusal, &facts);
-        let mut response = refusal.into_response(Door::OpenAi).map(Body::whole);
-        security::apply(response.headers_mut(), true);
-        response
+        let mut answer = Answer::from(refusal.into_response(Door::OpenAi)).map(Body::whole);
+        security::apply(&mut answer.fields, true);
+        answer
     }
 
     /// Route → caller → gate → mover. What is not the common way is boxed, so that the common one
@@ -93,33 +88,32 @@ impl Edge {
     async fn answer(
         &self,
         peer: IpAddr,
-        target: &Target,
         request: Request<ClientBody>,
-    ) -> Result<Response<Body>, Refusal> {
-        let address = address::client_address(request.headers(), peer, &self.trusted_proxies);
+    ) -> Result<Answer<Body>, Refusal> {
+        let address = address::client_address(&request.fields, peer, &self.trusted_proxies);
         let facts = admission::Request {
-            method: request.method().clone(),
-            path: target.path_text().into(),
+            method: request.method.clone(),
+            path: request.target.path_text().into(),
             client: address.ip,
             start: Instant::now(),
         };
-        let route = self.find_route(target, &request);
+        let route = self.find_route(&request, &facts.path);
         let route = route.map_err(|no| self.gate.turn_away(no, &facts))?;
         let caller = Caller {
-            claim: caller::read_claim(request.headers(), matches!(route, Route::Socket(_))),
-            origin: origin(request.headers()),
+            claim: caller::read_claim(&request.fields, matches!(route, Route::Socket(_))),
+            origin: request.fields.text(&header::ORIGIN),
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
-        let calls = route::calls(target).map_err(|no| self.gate.turn_away(no, &facts))?;
+        let calls = route::calls(&request.target).map_err(|no| self.gate.turn_away(no, &facts))?;
         let family = Family::of_path(&facts.path);
         match route {
-            Route::Preflight => Ok(cors::preflight(request.headers()).map(Body::whole)),
+            Route::Preflight => Ok(cors::preflight(&request.fields).map(Body::whole)),
             Route::Chat(chat) if self.gate.accounts().is_some() => {
                 let ask = caller.ask_for(Right::User, family);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let response = Box::pin(self.relay.chat(permit, chat, request)).await?;
-                Ok(response.map(Body::answered))
+                let answer = Box::pin(self.relay.chat(permit, chat, request)).await?;
+                Ok(answer.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
                 let visitor = Visitor::new(&caller);
@@ -128,58 +122,48 @@ impl Edge {
             Route::Http(right) => {
                 let ask = caller.ask_about(right, family, &calls);
                 let permit = self.gate.admit(&ask, facts).await?;
-                self.http(permit, right, target, request).await
+                self.http(permit, right, request).await
             }
             Route::Offer => {
-                let (head, body) = request.into_parts();
-                Box::pin(self.offer(&head.headers, body, address, facts)).await
+                let Request { fields, body, .. } = request;
+                Box::pin(self.offer(&fields, body, address, facts)).await
             }
             Route::Socket(right) => {
-                let has_body = !request.body().is_end_stream();
-                let handshake = Handshake::read(
-                    request.method(),
-                    request.version(),
-                    request.headers(),
-                    has_body,
-                );
+                let handshake = Handshake::read(&request);
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
                 let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
-                let headers = request.headers().clone();
-                Box::pin(self.socket(admitted, target, headers, &handshake)).await
+                Box::pin(self.socket(admitted, request.target, request.fields, &handshake)).await
             }
         }
     }
 
     async fn http(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         right: Right,
-        target: &Target,
         request: Request<ClientBody>,
-    ) -> Result<Response<Body>, Refusal> {
-        let response = match right {
-            Right::ClientSecret => Box::pin(self.relay.secret(permit, target, request)).await?,
+    ) -> Result<Answer<Body>, Refusal> {
+        let answer = match right {
+            Right::ClientSecret => Box::pin(self.relay.secret(permit, request)).await?,
             _ if permit.principal().finishes() => {
-                return Box::pin(self.finished(permit, target, request)).await;
+                return Box::pin(self.finished(permit, request)).await;
             }
-            _ => self.relay.http(permit, target, request).await?,
+            _ => self.relay.http(permit, request).await?,
         };
-        Ok(response.map(Body::answered))
+        Ok(answer.map(Body::answered))
     }
 
     /// The same for a caller whose requests go on without it. What it did not send of one by then
     /// will not come, and ends it.
     async fn finished(
         &self,
-        permit: Permit,
-        target: &Target,
+        permit: Box<Permit>,
         request: Request<ClientBody>,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answer<Body>, Refusal> {
         let (relay, gate) = (Arc::clone(&self.relay), Arc::clone(&self.gate));
-        let target = target.clone();
         let work = async move {
-            let answer = relay.http(permit, &target, request).await?;
+            let answer = relay.http(permit, request).await?;
             Ok(answer.map(|body| Body::kept(body, &gate)))
         };
         Finish::new(work, &self.gate).await
@@ -188,44 +172,44 @@ impl Edge {
     /// Whoever may not do it hears nothing about what was wrong with the offer.
     async fn offer(
         &self,
-        headers: &HeaderMap,
+        fields: &Fields,
         body: ClientBody,
         address: Address,
         facts: admission::Request,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answer<Body>, Refusal> {
         let draft = offer::read(body).await;
         let token = draft.as_ref().ok().and_then(OfferDraft::token);
         let caller = Caller {
             claim: match token {
                 Some(token) => caller::read_token(token),
-                None => caller::read_claim(headers, false),
+                None => caller::read_claim(fields, false),
             },
-            origin: origin(headers),
+            origin: fields.text(&header::ORIGIN),
             client: address.ip,
             direct_loopback: address.direct_loopback,
         };
         let ask = caller.ask_for(Right::Offer, Family::of_path(&facts.path));
         let permit = self.gate.admit(&ask, facts).await?;
-        let response = self.relay.offer(permit, draft).await?;
-        Ok(response.map(Body::whole))
+        let answer = self.relay.offer(permit, draft).await?;
+        Ok(answer.map(Body::whole))
     }
 
     /// A page cannot read the answer to a failed upgrade: it gets a socket that says why. A page
     /// that is not on the list gets none.
     async fn socket(
         &self,
-        admitted: Result<Permit, Refusal>,
-        target: &Target,
-        headers: HeaderMap,
+        admitted: Result<Box<Permit>, Refusal>,
+        target: Target,
+        fields: Fields,
         handshake: &Handshake,
-    ) -> Result<Response<Body>, Refusal> {
+    ) -> Result<Answer<Body>, Refusal> {
         let opened = match admitted {
-            Ok(permit) => self.relay.open(permit, target, headers, handshake).await,
+            Ok(permit) => self.relay.open(permit, &target, fields, handshake).await,
             Err(refusal) => Err(refusal),
         };
         match opened {
-            Ok(Opened::Socket(response)) => Ok(response.map(Body::socket)),
-            Ok(Opened::Refused(response)) => Ok((*response).map(Body::Relayed)),
+            Ok(Opened::Socket(answer)) => Ok(answer.map(Body::socket)),
+            Ok(Opened::Refused(answer)) => Ok(answer.map(Body::Relayed)),
             Err(refusal) if handshake.is_page() && refusal.kind() != Kind::OriginNotAllowed => {
                 let farewell = Farewell::of_refusal(handshake, &refusal, &target.path_text());
                 Ok(farewell.map(|farewell| Body::socket(Socket::Farewell(farewell))))
@@ -237,9 +221,10 @@ impl Edge {
     async fn control(
         &self,
         visitor: Visitor,
-        mut request: Request<ClientBody>,
+        request: Request<ClientBody>,
         facts: &admission::Request,
-    ) -> Response<Body> {
+    ) -> Answer<Body> {
+        let mut request = request.into_http();
         request.extensions_mut().insert(visitor.clone());
         let mut router = self.control.clone();
         let answered = if request.method().is_safe() {
@@ -247,42 +232,33 @@ impl Edge {
         } else {
             Finish::of(request, &self.gate, |request| router.call(request)).await
         };
-        let mut response = match answered {
+        let response = match answered {
             Ok(response) => response.map(Body::Control),
             Err(never) => match never {},
         };
-        if let Some(allowance) = visitor.allowance() {
-            allowance.write(response.headers_mut());
-        }
         if let Some(refusal) = response.extensions().get::<Refusal>() {
             self.gate.turn_away(refusal.clone(), facts);
         }
-        response
+        let mut answer = Answer::from(response);
+        if let Some(allowance) = visitor.allowance() {
+            allowance.write(&mut answer.fields);
+        }
+        answer
     }
 
-    fn find_route(&self, target: &Target, request: &Request<ClientBody>) -> Result<Route, Refusal> {
-        let (method, headers) = (request.method(), request.headers());
-        let authority = match request.version() {
-            Version::HTTP_2 => request.uri().authority(),
-            _ => None,
-        };
-        let upgrade = sanitize::sanitize(request.version(), method, target, authority, headers)?;
-        if cors::is_preflight(method, headers) {
-            self.gate.check_preflight(origin(headers))?;
+    fn find_route(&self, request: &Request<ClientBody>, path: &str) -> Result<Route, Refusal> {
+        let upgrade = sanitize::sanitize(request)?;
+        if cors::is_preflight(&request.method, &request.fields) {
+            let origin = request.fields.text(&header::ORIGIN);
+            self.gate.check_preflight(origin)?;
             return Ok(Route::Preflight);
         }
-        route::route(method, &target.path_text(), upgrade)
+        route::route(&request.method, path, upgrade)
     }
 
-    fn listed_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let origin = headers.get(header::ORIGIN)?;
-        let is_listed = self.gate.is_origin_listed(origin.to_str().ok()?);
-        is_listed.then(|| origin.clone())
+    fn listed_origin(&self, fields: &Fields) -> Option<HeaderValue> {
+        let origin = fields.text(&header::ORIGIN)?;
+        let is_listed = self.gate.is_origin_listed(origin);
+        is_listed.then(|| HeaderValue::from_str(origin).ok())?
     }
-}
-
-fn origin(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(header::ORIGIN)
-        .and_then(|origin| origin.to_str().ok())
 }

@@ -4,24 +4,24 @@
 //! bytes themselves are never changed: what passes goes up as it came.
 
 use http::uri::Authority;
-use http::{HeaderMap, Method, Version, header};
+use http::{Method, Version, header};
 
 use super::route::Upgrade;
 use crate::error::{Kind, Refusal};
-use crate::fields;
-use crate::wire::Target;
+use crate::fields::{self, Fields};
+use crate::wire::Request;
 
 /// The longest request target, in bytes.
 const MAX_TARGET: usize = 32 * 1024;
 
-/// Checks the parts of a request head; `authority` is what HTTP/2 carries beside them.
-pub(super) fn sanitize(
-    version: Version,
-    method: &Method,
-    target: &Target,
-    authority: Option<&Authority>,
-    headers: &HeaderMap,
-) -> Result<Upgrade, Refusal> {
+/// Checks a request's head.
+pub(super) fn sanitize<B>(request: &Request<B>) -> Result<Upgrade, Refusal> {
+    let Request {
+        method,
+        target,
+        fields,
+        ..
+    } = request;
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(
             Refusal::new(Kind::MethodNotAllowed, "CONNECT and TRACE are not relayed.")
@@ -35,18 +35,18 @@ pub(super) fn sanitize(
         ));
     }
     check_path(target.path()).map_err(malformed)?;
-    if !is_old_health_check(version, target.path(), headers) {
-        check_host(authority, headers).map_err(malformed)?;
+    if !is_old_health_check(request.version, target.path(), fields) {
+        check_host(request.authority.as_ref(), fields).map_err(malformed)?;
     }
-    check_origin(headers).map_err(malformed)?;
-    Ok(wanted_upgrade(headers))
+    check_origin(fields).map_err(malformed)?;
+    Ok(wanted_upgrade(fields))
 }
 
 /// RFC 9112 section 3.2 asks for a host from HTTP/1.1 on, and load balancers check with HTTP/1.0 and none.
-fn is_old_health_check(version: Version, path: &[u8], headers: &HeaderMap) -> bool {
+fn is_old_health_check(version: Version, path: &[u8], fields: &Fields) -> bool {
     version == Version::HTTP_10
         && matches!(path, b"/health" | b"/ready")
-        && !headers.contains_key(header::HOST)
+        && !fields.contains(&header::HOST)
 }
 
 fn malformed(reason: &'static str) -> Refusal {
@@ -55,10 +55,22 @@ fn malformed(reason: &'static str) -> Refusal {
 
 /// The path jail: nothing that an upstream could normalise into another path.
 pub(super) fn check_path(path: &[u8]) -> Result<(), &'static str> {
-    let holds = |what: &[u8]| path.windows(what.len()).any(|window| window == what);
     if !path.starts_with(b"/") {
         return Err("The request target must be a path that starts with a slash.");
     }
+    // Nearly all paths are plain; one look tells.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'.' | b'\\');
+    if path
+        .windows(2)
+        .all(|pair| pair != b"//" && is_plain(pair[1]))
+    {
+        return Ok(());
+    }
+    check_closely(path)
+}
+
+fn check_closely(path: &[u8]) -> Result<(), &'static str> {
+    let holds = |what: &[u8]| path.windows(what.len()).any(|window| window == what);
     if !path.iter().all(u8::is_ascii_graphic) {
         return Err("The path holds bytes outside printable ASCII; percent-encode them.");
     }
@@ -116,15 +128,15 @@ fn is_dot_segment(segment: &[u8]) -> bool {
 }
 
 /// Exactly one valid host (RFC 9112 section 3.2); HTTP/2 may carry it as `:authority`.
-fn check_host(authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn check_host(authority: Option<&Authority>, fields: &Fields) -> Result<(), &'static str> {
+    let mut hosts = fields.get_all(&header::HOST);
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Err("The request carries more than one Host header.");
     }
     match first {
         Some(host) => {
-            let host = host.to_str().ok().filter(|host| is_host(host));
+            let host = fields::text(host).filter(|host| is_host(host));
             let host = host.ok_or("The Host header is not a host.")?;
             // RFC 9113 section 8.3.1.
             match authority {
@@ -141,6 +153,18 @@ fn check_host(authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), 
 
 /// A host with or without a port (RFC 9110 section 7.2).
 fn is_host(text: &str) -> bool {
+    is_plain_host(text) || is_odd_host(text)
+}
+
+/// A name or an IPv4 address, as nearly all are.
+fn is_plain_host(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "80"));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    !host.is_empty() && host.bytes().all(is_name) && is_port
+}
+
+fn is_odd_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else {
         return false;
     };
@@ -158,23 +182,23 @@ fn is_host(text: &str) -> bool {
 }
 
 /// At most one readable origin: access is decided on it.
-fn check_origin(headers: &HeaderMap) -> Result<(), &'static str> {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
+fn check_origin(fields: &Fields) -> Result<(), &'static str> {
+    let mut origins = fields.get_all(&header::ORIGIN);
     match (origins.next(), origins.next()) {
         (None, _) => Ok(()),
-        (Some(origin), None) if origin.to_str().is_ok() => Ok(()),
+        (Some(origin), None) if fields::text(origin).is_some() => Ok(()),
         _ => Err("The request carries more than one Origin header, or an unreadable one."),
     }
 }
 
-fn wanted_upgrade(headers: &HeaderMap) -> Upgrade {
-    let Some(protocol) = headers.get(header::UPGRADE) else {
+fn wanted_upgrade(fields: &Fields) -> Upgrade {
+    let Some(protocol) = fields.get(&header::UPGRADE) else {
         return Upgrade::None;
     };
-    if !fields::lists(headers, &header::CONNECTION, "upgrade") {
+    if !fields::lists(fields, &header::CONNECTION, "upgrade") {
         return Upgrade::None;
     }
-    match protocol.as_bytes() {
+    match protocol {
         name if name.eq_ignore_ascii_case(b"websocket") => Upgrade::WebSocket,
         name if name.eq_ignore_ascii_case(b"h2c") => Upgrade::None,
         _ => Upgrade::Other,
@@ -257,11 +281,9 @@ mod tests {
     #[test]
     fn a_request_names_exactly_one_host() {
         let with = |hosts: &[&'static str]| {
-            let mut headers = HeaderMap::new();
-            for host in hosts {
-                headers.append(header::HOST, HeaderValue::from_static(host));
-            }
-            check_host(None, &headers)
+            let hosts = hosts.iter();
+            let hosts = hosts.map(|host| (header::HOST, HeaderValue::from_static(host)));
+            check_host(None, &hosts.collect())
         };
         for host in [
             "localhost",
@@ -286,6 +308,17 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100_000))]
+        #[test]
+        fn a_plain_host_is_a_host(text in "[a-z0-9.:@%-]{0,12}") {
+            prop_assert!(!is_plain_host(&text) || is_odd_host(&text), "{}", text);
+        }
+
+        #[test]
+        fn a_plain_path_needs_no_closer_look(path in "/[a-z./%2e\\\\ ]{0,8}") {
+            let path = path.as_bytes();
+            prop_assert_eq!(check_path(path), check_closely(path));
+        }
+
         #[test]
         fn no_accepted_path_normalises_out_of_v1(
             tail in "([a-z./]|%2[eEfF]|%5[cC]|%25|\\\\|;|%00){0,24}"

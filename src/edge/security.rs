@@ -1,7 +1,9 @@
 //! Headers that protect a browser: helmet's defaults on the relay's own routes, `nosniff` alone
 //! on what is relayed.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
+
+use crate::fields::Fields;
 
 /// What helmet sends by default, which the relays before this one used.
 const OWN_ROUTES: [(&str, &str); 12] = [
@@ -28,17 +30,18 @@ const OWN_ROUTES: [(&str, &str); 12] = [
 ];
 
 /// Adds them where the answer does not carry them yet.
-pub(super) fn apply(headers: &mut HeaderMap, is_relayed: bool) {
-    let nosniff = HeaderValue::from_static("nosniff");
-    headers
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert(nosniff);
+pub(super) fn apply(fields: &mut Fields, is_relayed: bool) {
+    add(fields, &header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     if is_relayed {
         return;
     }
     for (name, value) in OWN_ROUTES {
-        headers
-            .entry(HeaderName::from_static(name))
-            .or_insert(HeaderValue::from_static(value));
+        add(fields, &HeaderName::from_static(name), value);
+    }
+}
+
+fn add(fields: &mut Fields, name: &HeaderName, value: &'static str) {
+    if !fields.contains(name) {
+        fields.append(name, &HeaderValue::from_static(value));
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::{self, Formatter};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use ::http::{HeaderValue, Method, StatusCode, Version, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserializer;
@@ -20,8 +20,9 @@ use super::exchange::Exchange;
 use super::{Relay, Wish, X_RELAY_MODEL};
 use crate::admission::Permit;
 use crate::error::{Problem, Refusal};
+use crate::fields;
 use crate::upstream::{Fault, Reply, RequestBody};
-use crate::wire::ClientBody;
+use crate::wire::{Answer, ClientBody, Request};
 
 /// The largest request, in bytes: images may be inside.
 const MAX_REQUEST: usize = 32 * 1024 * 1024;
@@ -54,10 +55,10 @@ impl Relay {
     /// Answers a request to one of the chat routes.
     pub async fn chat(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         chat: Chat,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let exchange = Exchange::new(permit);
         match chat {
             Chat::Models => self.models(exchange).await,
@@ -73,8 +74,13 @@ impl Relay {
         mut exchange: Exchange,
         is_streamed: bool,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
-        let (head, body) = request.into_parts();
+    ) -> Result<Answer<Answered>, Refusal> {
+        let Request {
+            version,
+            mut fields,
+            body,
+            ..
+        } = request;
         let too_large = "A chat request is at most 32 MiB here.";
         let body = self.read_whole(body, MAX_REQUEST, too_large).await;
         let rewritten = body.and_then(|mut body| {
@@ -85,58 +91,57 @@ impl Relay {
             Ok((body.into_bytes(), replaced))
         });
         let (body, replaced) = rewritten.map_err(|refusal| exchange.refused(refusal))?;
-        let mut headers = head.headers;
         for name in [
             header::CONTENT_LENGTH,
             header::EXPECT,
             // An error gets a field more, so it must be readable.
             header::ACCEPT_ENCODING,
         ] {
-            headers.remove(name);
+            fields.remove(&name);
         }
         let json = HeaderValue::from_static("application/json");
-        headers.insert(header::CONTENT_TYPE, json);
+        fields.insert(&header::CONTENT_TYPE, &json);
         let wish = Wish {
             method: Method::POST,
             target: COMPLETIONS,
-            headers,
+            fields,
             body: RequestBody::whole(body, exchange.sent()),
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
-        if !reply.status().is_success() {
+        if !reply.status.is_success() {
             return explain(exchange, reply).await;
         }
-        Ok(self.relayed(exchange, reply, head.version))
+        Ok(self.relayed(exchange, reply, version))
     }
 
-    fn relayed(&self, exchange: Exchange, reply: Reply, version: Version) -> Response<Answered> {
-        let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
+    fn relayed(&self, exchange: Exchange, reply: Reply, version: Version) -> Answer<Answered> {
+        let events = EventStream::of(&reply.fields, version, self.sse_keepalive);
         reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events)))
     }
 
-    async fn models(&self, mut exchange: Exchange) -> Result<Response<Answered>, Refusal> {
+    async fn models(&self, mut exchange: Exchange) -> Result<Answer<Answered>, Refusal> {
         if let Some(list) = self.known_models() {
             return Ok(told(exchange, list));
         }
         let wish = Wish {
             method: Method::GET,
             target: MODELS,
-            headers: HeaderMap::new(),
+            fields: fields::Fields::new(),
             body: RequestBody::whole(Bytes::new(), exchange.sent()),
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        if !reply.status().is_success() {
-            exchange.answered(reply.status(), reply.headers_mut());
+        if !reply.status.is_success() {
+            exchange.answered(reply.status, &mut reply.fields);
             return explain(exchange, reply).await;
         }
         let mut revocation = exchange.revocation();
-        let list = revocation.unless(Limited::new(reply.into_body(), MAX_LIST).collect());
+        let list = revocation.unless(Limited::new(reply.body, MAX_LIST).collect());
         let list = list.await.ok_or_else(|| exchange.revoked())?;
         let list = list.ok().and_then(|list| ids(&list.to_bytes()));
         let list = list.ok_or_else(|| {
@@ -156,15 +161,15 @@ impl Relay {
     }
 }
 
-fn told(mut exchange: Exchange, list: Bytes) -> Response<Answered> {
+fn told(mut exchange: Exchange, list: Bytes) -> Answer<Answered> {
     let length = list.len();
-    let mut response = Response::new(Answered::Whole(list));
+    let mut answer = Answer::new(StatusCode::OK, Answered::Whole(list));
     let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    exchange.answered(response.status(), response.headers_mut());
+    answer.fields.append(&header::CONTENT_TYPE, &json);
+    exchange.answered(answer.status, &mut answer.fields);
     exchange.sent_down(length);
     exchange.completed();
-    response
+    answer
 }
 
 /// The ids of OpenAI's list, in the shape of these routes.
@@ -176,8 +181,13 @@ fn ids(list: &[u8]) -> Option<Bytes> {
 }
 
 /// Adds to an error of the upstream's the `detail` that clients of these routes read.
-async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<Answered>, Refusal> {
-    let (mut head, body) = reply.into_parts();
+async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Answer<Answered>, Refusal> {
+    let Answer {
+        status,
+        reason,
+        mut fields,
+        body,
+    } = reply;
     let mut revocation = exchange.revocation();
     let body = revocation.unless(Limited::new(body, MAX_ERROR).collect());
     let body = body.await.ok_or_else(|| exchange.revoked())?;
@@ -191,19 +201,23 @@ async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Response<Answer
     let mut said: Value = serde_json::from_slice(&body).unwrap_or_default();
     let message = said["error"]["message"].as_str().map(str::to_owned);
     let body = match said.as_object_mut() {
-        Some(fields) => {
-            let status = head.status;
+        Some(members) => {
             let detail = message.unwrap_or_else(|| format!("OpenAI answered {status}."));
-            fields.insert("detail".to_owned(), json!(detail));
+            members.insert("detail".to_owned(), json!(detail));
             Bytes::from(said.to_string())
         }
         // Not JSON: a gateway's page, say.
         None => body,
     };
-    head.headers.remove(header::CONTENT_LENGTH);
+    fields.remove(&header::CONTENT_LENGTH);
     exchange.sent_down(body.len());
     exchange.completed();
-    Ok(Response::from_parts(head, Answered::Whole(body)))
+    Ok(Answer {
+        status,
+        reason,
+        fields,
+        body: Answered::Whole(body),
+    })
 }
 
 /// The request as it goes up: every value the same bytes, `stream` as the route says, and a model,

@@ -4,10 +4,11 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Version, header};
+use ::http::{Version, header};
 use bytes::Bytes;
 
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::wire::Pace;
 
 /// Every client ignores a line that starts with a colon.
@@ -38,17 +39,17 @@ impl EventStream {
     /// The stream that this head announces, if bytes may be added to it: chunked, and in clear.
     /// `keep_alive`: the silence that gets a comment; zero for none.
     pub(super) fn of(
-        headers: &HeaderMap,
+        fields: &Fields,
         version: Version,
         keep_alive: Duration,
     ) -> Option<EventStream> {
-        let kind = headers.get(header::CONTENT_TYPE)?.as_bytes();
+        let kind = fields.get(&header::CONTENT_TYPE)?;
         let name = b"text/event-stream";
         let is_stream = kind.get(..name.len())?.eq_ignore_ascii_case(name);
-        let is_coded = headers
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let is_sized = headers.contains_key(header::CONTENT_LENGTH) || version < Version::HTTP_11;
+        let is_coded = fields
+            .get(&header::CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        let is_sized = fields.contains(&header::CONTENT_LENGTH) || version < Version::HTTP_11;
         let may_grow = is_stream && !is_coded && !is_sized;
         may_grow.then(|| EventStream {
             tail: Tail::Boundary,
@@ -102,20 +103,20 @@ impl EventStream {
 
 #[cfg(test)]
 mod tests {
-    use ::http::HeaderValue;
+    use ::http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
 
     fn stream(pairs: &[(&'static str, &'static str)], version: Version) -> Option<EventStream> {
-        let headers = pairs
+        let fields = pairs
             .iter()
             .map(|(name, value)| {
-                let name = name.parse().expect("a name");
+                let name: HeaderName = name.parse().expect("a name");
                 (name, HeaderValue::from_static(value))
             })
             .collect();
-        EventStream::of(&headers, version, Duration::from_secs(15))
+        EventStream::of(&fields, version, Duration::from_secs(15))
     }
 
     const SSE: (&str, &str) = ("content-type", "text/event-stream; charset=utf-8");

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ::http::{HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use crate::admission::{Calls, Departure, Noter, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
+use crate::fields::Fields;
 use crate::telemetry::{Outcome, Talk, Traffic};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
@@ -16,12 +17,12 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 
 /// One admitted exchange on its way.
 pub(super) struct Exchange {
-    permit: Permit,
+    permit: Box<Permit>,
     sent: Sent,
 }
 
 impl Exchange {
-    pub(super) fn new(permit: Permit) -> Exchange {
+    pub(super) fn new(permit: Box<Permit>) -> Exchange {
         Exchange {
             permit,
             sent: Sent::default(),
@@ -58,19 +59,17 @@ impl Exchange {
 
     /// Notes the answer's head and makes sure that it carries a request id, and what is left of a
     /// limit of the relay's.
-    pub(super) fn answered(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+    pub(super) fn answered(&mut self, status: StatusCode, fields: &mut Fields) {
         if let Some(allowance) = self.permit.allowance() {
-            allowance.write(headers);
+            allowance.write(fields);
         }
-        if !headers.contains_key(X_REQUEST_ID) {
+        if !fields.contains(&X_REQUEST_ID) {
             let made = format!("req_{}", Uuid::new_v4().simple());
             if let Ok(value) = HeaderValue::from_str(&made) {
-                headers.insert(X_REQUEST_ID, value);
+                fields.append(&X_REQUEST_ID, &value);
             }
         }
-        let id = headers
-            .get(X_REQUEST_ID)
-            .and_then(|value| value.to_str().ok());
+        let id = fields.text(&X_REQUEST_ID);
         self.permit.answered(status, id);
         if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
             let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Version, header};
+use ::http::{HeaderValue, Version, header};
 
 use super::events::EventStream;
 use super::socket::frame::{Close, Opcode, Sender};
 use super::socket::scan::{Scanner, Then};
 use super::{OfferDraft, sdp};
 use crate::error::{Kind, Refusal};
+use crate::fields::Fields;
 
 /// Whether there is a place for a last event does not depend on where the stream was cut.
 pub(crate) fn events(first: &[u8], second: &[u8]) {
     let is_boundary = |pieces: &[&[u8]]| {
         let kind = HeaderValue::from_static("text/event-stream");
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
-        let stream = EventStream::of(&headers, Version::HTTP_11, Duration::ZERO);
+        let fields = Fields::from_iter([(header::CONTENT_TYPE, kind)]);
+        let stream = EventStream::of(&fields, Version::HTTP_11, Duration::ZERO);
         let mut stream = stream.expect("a stream that may grow");
         for piece in pieces {
             stream.went(piece);

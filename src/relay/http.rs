@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ::http::{HeaderMap, HeaderValue, Request, Response, header};
+use ::http::{HeaderValue, header};
 
 use super::beta::renew_session;
 use super::body::{Answered, RelayedBody};
@@ -13,8 +13,9 @@ use super::offer::CALLS;
 use super::{Relay, Wish, X_RELAY_MODEL, form};
 use crate::admission::Permit;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::upstream::RequestBody;
-use crate::wire::{ClientBody, Target};
+use crate::wire::{Answer, ClientBody, Request, Target};
 
 /// The longest form of a call, in bytes.
 const MAX_CALL: usize = 256 * 1024;
@@ -23,51 +24,54 @@ impl Relay {
     /// Relays one exchange. The returned body carries the Permit to the exchange's end.
     pub async fn http(
         &self,
-        permit: Permit,
-        target: &Target,
+        permit: Box<Permit>,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let mut exchange = Exchange::new(permit);
-        if let Some(retired) = self.retired(target, &request) {
-            return Box::pin(self.revive(exchange, retired, target, request)).await;
+        if let Some(retired) = self.retired(&request) {
+            return Box::pin(self.revive(exchange, retired, request)).await;
         }
-        let (mut head, body) = request.into_parts();
-        let version = head.version;
+        let Request {
+            method,
+            target,
+            version,
+            mut fields,
+            body,
+            ..
+        } = request;
         #[cfg(feature = "panics")]
-        super::panics::inject(&head.headers, "before the upstream");
-        let (sent, mut replaced) = self.renewed(target);
-        let body = if names_session(target, &head.headers) {
-            let (body, model) = self
-                .renew_call(&mut exchange, &mut head.headers, body)
-                .await?;
+        super::panics::inject(&fields, "before the upstream");
+        let (sent, mut replaced) = self.renewed(&target);
+        let body = if names_session(&target, &fields) {
+            let (body, model) = self.renew_call(&mut exchange, &mut fields, body).await?;
             replaced = replaced.or(model);
             body
         } else {
             RequestBody::from_client(body, exchange.sent())
         };
-        let is_noted = exchange.principal().name().is_some() && makes_session(&head.method, target);
+        let is_noted = exchange.principal().name().is_some() && makes_session(&method, &target);
         if is_noted {
             // The answer is read.
-            head.headers.remove(header::ACCEPT_ENCODING);
+            fields.remove(&header::ACCEPT_ENCODING);
         }
         let wish = Wish {
-            method: head.method,
+            method,
             target: &sent,
-            headers: head.headers,
+            fields,
             body,
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
         #[cfg(feature = "panics")]
-        super::panics::inject(reply.headers(), "after the head");
-        exchange.answered(reply.status(), reply.headers_mut());
+        super::panics::inject(&reply.fields, "after the head");
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
-        if is_noted && reply.status().is_success() {
+        if is_noted && reply.status.is_success() {
             return Box::pin(self.note_session(exchange, reply)).await;
         }
-        let events = EventStream::of(reply.headers(), version, self.sse_keepalive);
+        let events = EventStream::of(&reply.fields, version, self.sse_keepalive);
         Ok(reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, events))))
     }
 
@@ -86,14 +90,14 @@ impl Relay {
     async fn renew_call(
         &self,
         exchange: &mut Exchange,
-        headers: &mut HeaderMap,
+        fields: &mut Fields,
         body: ClientBody,
     ) -> Result<(RequestBody, Option<HeaderValue>), Refusal> {
         let too_large = "A call's offer and session are at most 256 KiB here.";
         let body = self.read_whole(body, MAX_CALL, too_large).await;
         let mut body = body.map_err(|refusal| exchange.refused(refusal))?;
-        let content_type = headers.get(header::CONTENT_TYPE);
-        let place = content_type
+        let place = fields
+            .text(&header::CONTENT_TYPE)
             .and_then(form::boundary)
             .and_then(|boundary| form::part(&body, boundary, "session"));
         let mut replaced = None;
@@ -105,8 +109,8 @@ impl Relay {
             body.replace(renewed);
             replaced = HeaderValue::from_str(model).ok();
         }
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::EXPECT);
+        fields.remove(&header::CONTENT_LENGTH);
+        fields.remove(&header::EXPECT);
         Ok((
             RequestBody::whole(body.into_bytes(), exchange.sent()),
             replaced,
@@ -115,10 +119,10 @@ impl Relay {
 }
 
 /// Whether it is a call whose session lies beside the offer, in a form that can be read.
-fn names_session(target: &Target, headers: &HeaderMap) -> bool {
+fn names_session(target: &Target, fields: &Fields) -> bool {
     target.path() == CALLS
-        && !headers.contains_key(header::CONTENT_ENCODING)
-        && headers
-            .get(header::CONTENT_TYPE)
+        && !fields.contains(&header::CONTENT_ENCODING)
+        && fields
+            .text(&header::CONTENT_TYPE)
             .is_some_and(|kind| form::boundary(kind).is_some())
 }

@@ -1,16 +1,16 @@
 //! Live over HTTP: whose each session is stands in the answer that makes it (wire.md 8).
 
-use ::http::{Method, Response, header};
+use ::http::Method;
 
 use super::Relay;
 use super::body::Answered;
 use super::exchange::Exchange;
 use super::json::Object;
-use super::secret::read_answer;
+use super::secret::{read_answer, told};
 use crate::error::Refusal;
 use crate::family::decoded;
 use crate::upstream::Reply;
-use crate::wire::Target;
+use crate::wire::{Answer, Target};
 
 /// The path of Live sessions, made by HTTP or opened as sockets.
 pub(super) const SESSIONS: &str = "/v1/live/sessions";
@@ -40,15 +40,12 @@ impl Relay {
         &self,
         mut exchange: Exchange,
         reply: Reply,
-    ) -> Result<Response<Answered>, Refusal> {
-        let (mut head, answer) = read_answer(&mut exchange, reply).await?;
-        if let Some(id) = session_id(&answer) {
+    ) -> Result<Answer<Answered>, Refusal> {
+        let answer = read_answer(&mut exchange, reply).await?;
+        if let Some(id) = session_id(&answer.body) {
             self.calls.note(exchange.principal(), &id).await;
         }
-        head.headers.remove(header::CONTENT_LENGTH);
-        exchange.sent_down(answer.len());
-        exchange.completed();
-        Ok(Response::from_parts(head, Answered::Whole(answer)))
+        Ok(told(exchange, answer))
     }
 }
 

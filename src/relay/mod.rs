@@ -30,11 +30,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use ::http::{HeaderName, Method, StatusCode, header};
 
 use crate::admission::{Calls, Sealing};
 use crate::config;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
 use beta::{Aliases, RETIRED_MODELS};
 use chat::KnownModels;
@@ -47,7 +48,7 @@ const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
 struct Wish<'a> {
     method: Method,
     target: &'a [u8],
-    headers: HeaderMap,
+    fields: Fields,
     body: RequestBody,
     /// Whether its body was held against the caller's rules already.
     is_seen: bool,
@@ -134,7 +135,7 @@ impl Relay {
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,
-            headers: wish.headers,
+            fields: wish.fields,
             credential: exchange.credential(),
             may_name_organization: exchange.may_name_organization(),
             body: wish.body,
@@ -156,8 +157,8 @@ impl Relay {
 
 /// The call that an answer is about, if one was made.
 fn made_call(reply: &Reply) -> Option<String> {
-    let location = reply.headers().get(header::LOCATION)?.to_str().ok()?;
-    let is_made = reply.status() == StatusCode::CREATED && location.contains("/calls/");
+    let location = reply.fields.text(&header::LOCATION)?;
+    let is_made = reply.status == StatusCode::CREATED && location.contains("/calls/");
     let id = offer::call_id(location).filter(|_| is_made);
     id.map(str::to_owned)
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
@@ -14,7 +14,9 @@ use super::judge::{judge_model, judge_session};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::Permit;
 use crate::error::{Kind, Refusal};
+use crate::fields::Fields;
 use crate::upstream::{Fault, Reply, RequestBody};
+use crate::wire::Answer;
 
 /// The longest offer, and the longest answer, in bytes.
 pub(super) const MAX_SDP: usize = 64 * 1024;
@@ -102,9 +104,9 @@ impl Relay {
     /// Relays one offer, or says what was wrong with it.
     pub async fn offer(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         draft: Result<OfferDraft, Refusal>,
-    ) -> Result<Response<Bytes>, Refusal> {
+    ) -> Result<Answer<Bytes>, Refusal> {
         let mut exchange = Exchange::new(permit);
         let start = Instant::now();
         let checked = draft.and_then(|offer| {
@@ -126,51 +128,53 @@ impl Relay {
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
-            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]),
+            fields: Fields::from_iter([(header::CONTENT_TYPE, content_type)]),
             body: RequestBody::whole(body, exchange.sent()),
             is_seen: true,
         };
         let reply = self.send(&mut exchange, wish).await?;
-        let answered = read_answer(reply).await;
-        let response = answered.and_then(|answer| answer.into_response(start));
-        let mut response = response.map_err(|fault| exchange.faulted(&fault))?;
+        let said = read_whole(reply).await;
+        let answer = said.and_then(|said| said.into_answer(start));
+        let mut answer = answer.map_err(|fault| exchange.faulted(&fault))?;
         if let Some(model) = replaced {
-            response.headers_mut().insert(X_RELAY_MODEL, model);
+            answer.fields.insert(&X_RELAY_MODEL, &model);
         }
-        exchange.answered(response.status(), response.headers_mut());
-        exchange.sent_down(response.body().len());
+        exchange.answered(answer.status, &mut answer.fields);
+        exchange.sent_down(answer.body.len());
         exchange.completed();
-        Ok(response)
+        Ok(answer)
     }
 }
 
 /// What the upstream said, whole.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
+struct Said(Answer<Bytes>);
 
-async fn read_answer(reply: Reply) -> Result<Answer, Fault> {
-    let (head, body) = reply.into_parts();
+async fn read_whole(reply: Reply) -> Result<Said, Fault> {
+    let Answer {
+        status,
+        reason,
+        fields,
+        body,
+    } = reply;
     let body = Limited::new(body, MAX_SDP).collect().await;
     let body = body.map_err(|error| match error.downcast::<Fault>() {
         Ok(fault) => *fault,
         Err(_) => Fault::Broken("its SDP answer is longer than 64 KiB".to_owned()),
     })?;
-    Ok(Answer {
-        status: head.status,
-        headers: head.headers,
+    Ok(Said(Answer {
+        status,
+        reason,
+        fields,
         body: body.to_bytes(),
-    })
+    }))
 }
 
-impl Answer {
-    fn into_response(self, start: Instant) -> Result<Response<Bytes>, Fault> {
-        if !self.status.is_success() {
+impl Said {
+    fn into_answer(self, start: Instant) -> Result<Answer<Bytes>, Fault> {
+        if !self.0.status.is_success() {
             return Ok(self.into_error());
         }
-        let sdp = std::str::from_utf8(&self.body).ok();
+        let sdp = std::str::from_utf8(&self.0.body).ok();
         let Some(sdp) = sdp.filter(|sdp| sdp.starts_with("v=0")) else {
             return Err(Fault::Broken("its answer is not SDP".to_owned()));
         };
@@ -180,26 +184,24 @@ impl Answer {
             "duration": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
             "callId": self.call_id(),
         });
-        let mut response = json_response(StatusCode::OK, &body);
-        copy_headers(&self.headers, response.headers_mut());
-        Ok(response)
+        Ok(self.answer(StatusCode::OK, &body))
     }
 
     fn call_id(&self) -> Option<&str> {
-        call_id(self.headers.get(header::LOCATION)?.to_str().ok()?)
+        call_id(self.0.fields.text(&header::LOCATION)?)
     }
 
     /// An error of the upstream's, with its message where a person looks for it.
-    fn into_error(self) -> Response<Bytes> {
-        let status = if self.status.is_redirection() {
+    fn into_error(self) -> Answer<Bytes> {
+        let status = if self.0.status.is_redirection() {
             StatusCode::BAD_GATEWAY
         } else {
-            self.status
+            self.0.status
         };
-        let sent: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let sent: Value = serde_json::from_slice(&self.0.body).unwrap_or_default();
         let message = match sent["error"]["message"].as_str() {
             Some(message) => message.to_owned(),
-            None => format!("OpenAI answered {} without a reason.", self.status),
+            None => format!("OpenAI answered {} without a reason.", self.0.status),
         };
         let error = match sent.get("error") {
             Some(error) => error.clone(),
@@ -208,9 +210,21 @@ impl Answer {
             }
         };
         let body = json!({ "error": error, "message": message });
-        let mut response = json_response(status, &body);
-        copy_headers(&self.headers, response.headers_mut());
-        response
+        self.answer(status, &body)
+    }
+
+    /// An answer in JSON, with what of the upstream's fields helps a client.
+    fn answer(&self, status: StatusCode, body: &Value) -> Answer<Bytes> {
+        let mut answer = Answer::new(status, Bytes::from(body.to_string()));
+        let json = HeaderValue::from_static("application/json");
+        answer.fields.append(&header::CONTENT_TYPE, &json);
+        for name in ERROR_HEADERS {
+            let value = self.0.fields.get(&name).map(HeaderValue::from_bytes);
+            if let Some(Ok(value)) = value {
+                answer.fields.append(&name, &value);
+            }
+        }
+        answer
     }
 }
 
@@ -218,22 +232,6 @@ impl Answer {
 pub(super) fn call_id(location: &str) -> Option<&str> {
     let last = location.split(['?', '#']).next()?.rsplit('/').next()?;
     (!last.is_empty()).then_some(last)
-}
-
-fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-fn copy_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in ERROR_HEADERS {
-        if let Some(value) = from.get(&name) {
-            to.insert(name, value.clone());
-        }
-    }
 }
 
 pub(super) fn invalid(problem: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {

@@ -1,7 +1,7 @@
 //! The HTTP routes of the retired Realtime beta, served by those of GA (wire.md 5.3): keys are
 //! minted by `client_secrets`, and a bare offer becomes a call.
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use ::http::{HeaderValue, Method, header};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -10,13 +10,14 @@ use super::body::{Answered, RelayedBody};
 use super::exchange::Exchange;
 use super::judge::{judge_model, judge_session};
 use super::offer::{CALLS, MAX_SDP, invalid};
-use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer};
+use super::secret::{MAX_SECRET, SECRETS, TOO_LARGE, read_answer, told};
 use super::{Relay, Wish, X_RELAY_MODEL, form, sdp};
 use crate::admission::TokenTerms;
 use crate::config::Beta;
 use crate::error::Refusal;
+use crate::fields::Fields;
 use crate::upstream::{RequestBody, strip_beta};
-use crate::wire::{ClientBody, Target, read_whole};
+use crate::wire::{Answer, ClientBody, Request, Target, read_whole};
 
 /// What a retired route asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +30,14 @@ pub(super) enum Retired {
 
 impl Relay {
     /// Which retired route a request is for, if any and if they are translated.
-    pub(super) fn retired(
-        &self,
-        target: &Target,
-        request: &Request<ClientBody>,
-    ) -> Option<Retired> {
-        if self.rules.beta != Beta::Translate || request.method() != Method::POST {
+    pub(super) fn retired(&self, request: &Request<ClientBody>) -> Option<Retired> {
+        if self.rules.beta != Beta::Translate || request.method != Method::POST {
             return None;
         }
-        match target.path() {
+        match request.target.path() {
             b"/v1/realtime/sessions" => Some(Retired::Secret(Kind::Realtime)),
             b"/v1/realtime/transcription_sessions" => Some(Retired::Secret(Kind::Transcription)),
-            b"/v1/realtime" if is_sdp(request.headers()) => Some(Retired::Call),
+            b"/v1/realtime" if is_sdp(&request.fields) => Some(Retired::Call),
             _ => None,
         }
     }
@@ -50,17 +47,20 @@ impl Relay {
         &self,
         exchange: Exchange,
         retired: Retired,
-        target: &Target,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
-        let (head, body) = request.into_parts();
-        let mut headers = head.headers;
-        strip_beta(&mut headers);
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::EXPECT);
+    ) -> Result<Answer<Answered>, Refusal> {
+        let Request {
+            target,
+            mut fields,
+            body,
+            ..
+        } = request;
+        strip_beta(&mut fields);
+        fields.remove(&header::CONTENT_LENGTH);
+        fields.remove(&header::EXPECT);
         match retired {
-            Retired::Secret(kind) => self.mint(exchange, kind, headers, body).await,
-            Retired::Call => self.call(exchange, target, headers, body).await,
+            Retired::Secret(kind) => self.mint(exchange, kind, fields, body).await,
+            Retired::Call => self.call(exchange, &target, fields, body).await,
         }
     }
 
@@ -68,12 +68,12 @@ impl Relay {
         &self,
         mut exchange: Exchange,
         kind: Kind,
-        mut headers: HeaderMap,
+        mut fields: Fields,
         body: ClientBody,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let keeps = self.sealing.keeps_secrets_of(exchange.principal());
         let keeps = keeps.map_err(|refusal| exchange.refused(refusal))?;
-        let terms = TokenTerms::of_page(&headers);
+        let terms = TokenTerms::of_page(fields.text(&header::ORIGIN));
         let body = self.read_whole(body, MAX_SECRET, TOO_LARGE).await;
         let mut body = body.map_err(|refusal| exchange.refused(refusal))?;
         let mut translator = Translator::new(kind, self.aliases.clone());
@@ -85,33 +85,30 @@ impl Relay {
             body.replace(rewritten.text);
         }
         // The answer is read.
-        headers.remove(header::ACCEPT_ENCODING);
+        fields.remove(&header::ACCEPT_ENCODING);
         let wish = Wish {
             method: Method::POST,
             target: SECRETS,
-            headers,
+            fields,
             body: RequestBody::whole(body.into_bytes(), exchange.sent()),
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
-        if !reply.status().is_success() {
+        if !reply.status.is_success() {
             return Ok(relayed(exchange, reply));
         }
-        let (mut head, mut answer) = read_answer(&mut exchange, reply).await?;
+        let mut answer = read_answer(&mut exchange, reply).await?;
         if keeps {
-            answer = self.seal(&mut exchange, &answer, &terms)?;
+            answer.body = self.seal(&mut exchange, &answer.body, &terms)?;
         }
-        let answer = translator
-            .secret_answer(&answer)
-            .map_or(answer, Bytes::from);
-        head.headers.remove(header::CONTENT_LENGTH);
-        exchange.sent_down(answer.len());
-        exchange.completed();
-        Ok(Response::from_parts(head, Answered::Whole(answer)))
+        if let Some(translated) = translator.secret_answer(&answer.body) {
+            answer.body = Bytes::from(translated);
+        }
+        Ok(told(exchange, answer))
     }
 
     /// What the client asked for in vain is logged, a model that was replaced is told.
@@ -131,9 +128,9 @@ impl Relay {
         &self,
         mut exchange: Exchange,
         target: &Target,
-        mut headers: HeaderMap,
+        mut fields: Fields,
         body: ClientBody,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let body = read_whole(body, MAX_SDP, "An offer is at most 64 KiB of SDP.").await;
         let offer = body.and_then(|body| {
             let offer = String::from_utf8(body.into());
@@ -153,32 +150,31 @@ impl Relay {
             let session = json!({ "type": "realtime", "model": replaced.unwrap_or(asked) });
             judge_session(&mut exchange, &session)?;
             let (content_type, body) = form::write(&offer, &session);
-            headers.insert(header::CONTENT_TYPE, content_type);
+            fields.insert(&header::CONTENT_TYPE, &content_type);
             body
         };
         let wish = Wish {
             method: Method::POST,
             target: CALLS,
-            headers,
+            fields,
             body: RequestBody::whole(body, exchange.sent()),
             is_seen: true,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
+        exchange.answered(reply.status, &mut reply.fields);
         if let Some(model) = replaced.and_then(|model| HeaderValue::from_str(model).ok()) {
-            reply.headers_mut().insert(X_RELAY_MODEL, model);
+            reply.fields.insert(&X_RELAY_MODEL, &model);
         }
         Ok(relayed(exchange, reply))
     }
 }
 
-fn relayed(exchange: Exchange, reply: crate::upstream::Reply) -> Response<Answered> {
+fn relayed(exchange: Exchange, reply: crate::upstream::Reply) -> Answer<Answered> {
     reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, None)))
 }
 
-fn is_sdp(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+fn is_sdp(fields: &Fields) -> bool {
+    let kind = fields.text(&header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("application/sdp")
 }

@@ -1,7 +1,7 @@
 //! Minting where OpenAI's credential stays within the relay: the client gets a sealed token in the same
 //! shape, with OpenAI's inside, which goes up in its place when the token is shown.
 
-use ::http::{HeaderMap, Method, Request, Response, header};
+use ::http::{Method, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 
@@ -15,7 +15,7 @@ use crate::admission::TokenTerms;
 use crate::admission::keys::rules::{RulesText, forbidden};
 use crate::error::{Kind, Refusal};
 use crate::upstream::{Fault, Reply, RequestBody};
-use crate::wire::{ClientBody, Target};
+use crate::wire::{Answer, ClientBody, Request};
 
 pub(super) const SECRETS: &[u8] = b"/v1/realtime/client_secrets";
 const TRANSLATION_SECRETS: &[u8] = b"/v1/realtime/translations/client_secrets";
@@ -33,23 +33,28 @@ impl Relay {
     /// Answers whoever makes an OpenAI credential.
     pub async fn secret(
         &self,
-        permit: Permit,
-        target: &Target,
+        permit: Box<Permit>,
         request: Request<ClientBody>,
-    ) -> Result<Response<Answered>, Refusal> {
+    ) -> Result<Answer<Answered>, Refusal> {
         let keeps = self.sealing.keeps_secrets_of(permit.principal());
         if let Ok(false) = keeps {
-            return self.http(permit, target, request).await;
+            return self.http(permit, request).await;
         }
         let mut exchange = Exchange::new(permit);
         keeps.map_err(|refusal| exchange.refused(refusal))?;
-        if let Some(retired) = self.retired(target, &request) {
-            return Box::pin(self.revive(exchange, retired, target, request)).await;
+        if let Some(retired) = self.retired(&request) {
+            return Box::pin(self.revive(exchange, retired, request)).await;
         }
-        if request.method() != Method::POST {
+        if request.method != Method::POST {
             let refusal = Refusal::new(Kind::MethodNotAllowed, "Use POST.").allow("POST");
             return Err(exchange.refused(refusal));
         }
+        let Request {
+            target,
+            mut fields,
+            body,
+            ..
+        } = request;
         if !matches!(target.path(), SECRETS | TRANSLATION_SECRETS) {
             let refusal = forbidden(match target.path() {
                 CHATKIT => NO_CHATKIT,
@@ -59,36 +64,32 @@ impl Relay {
             });
             return Err(exchange.refused(refusal));
         }
-        let (head, body) = request.into_parts();
-        let mut headers = head.headers;
         let body = self.read_whole(body, MAX_SECRET, TOO_LARGE).await;
-        let read = body.and_then(|body| read_request(&body.into_bytes(), &headers));
+        let origin = fields.text(&header::ORIGIN);
+        let read = body.and_then(|body| read_request(&body.into_bytes(), origin));
         let (body, terms) = read.map_err(|refusal| exchange.refused(refusal))?;
         // OpenAI's credential would be made in vain.
         let rules = terms.rules.read();
         rules.map_err(|refusal| exchange.refused(refusal))?;
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::EXPECT);
+        fields.remove(&header::CONTENT_LENGTH);
+        fields.remove(&header::EXPECT);
         // The answer is read.
-        headers.remove(header::ACCEPT_ENCODING);
+        fields.remove(&header::ACCEPT_ENCODING);
         let wish = Wish {
             method: Method::POST,
             target: target.as_bytes(),
-            headers,
+            fields,
             body: RequestBody::whole(body, exchange.sent()),
             is_seen: false,
         };
         let mut reply = self.send(&mut exchange, wish).await?;
-        exchange.answered(reply.status(), reply.headers_mut());
-        if !reply.status().is_success() {
+        exchange.answered(reply.status, &mut reply.fields);
+        if !reply.status.is_success() {
             return Ok(reply.map(|body| Answered::Relayed(RelayedBody::new(body, exchange, None))));
         }
-        let (mut head, answer) = read_answer(&mut exchange, reply).await?;
-        let answer = self.seal(&mut exchange, &answer, &terms)?;
-        head.headers.remove(header::CONTENT_LENGTH);
-        exchange.sent_down(answer.len());
-        exchange.completed();
-        Ok(Response::from_parts(head, Answered::Whole(answer)))
+        let mut answer = read_answer(&mut exchange, reply).await?;
+        answer.body = self.seal(&mut exchange, &answer.body, &terms)?;
+        Ok(told(exchange, answer))
     }
 
     /// An answer of `client_secrets` with a token in the place of OpenAI's credential, wherever that
@@ -140,8 +141,8 @@ impl Relay {
 }
 
 /// What goes up of a request, and what the token is to be for.
-fn read_request(body: &Bytes, headers: &HeaderMap) -> Result<(Bytes, TokenTerms), Refusal> {
-    let mut terms = TokenTerms::of_page(headers);
+fn read_request(body: &Bytes, page: Option<&str>) -> Result<(Bytes, TokenTerms), Refusal> {
+    let mut terms = TokenTerms::of_page(page);
     let Some(mut request) = Object::parse(body) else {
         // The upstream says what is wrong.
         return Ok((body.clone(), terms));
@@ -170,8 +171,13 @@ fn read_request(body: &Bytes, headers: &HeaderMap) -> Result<(Bytes, TokenTerms)
 pub(super) async fn read_answer(
     exchange: &mut Exchange,
     reply: Reply,
-) -> Result<(::http::response::Parts, Bytes), Refusal> {
-    let (head, body) = reply.into_parts();
+) -> Result<Answer<Bytes>, Refusal> {
+    let Answer {
+        status,
+        reason,
+        fields,
+        body,
+    } = reply;
     let mut revocation = exchange.revocation();
     let answer = revocation.unless(Limited::new(body, MAX_SECRET).collect());
     let answer = answer.await.ok_or_else(|| exchange.revoked())?;
@@ -182,7 +188,20 @@ pub(super) async fn read_answer(
         };
         exchange.faulted(&fault)
     })?;
-    Ok((head, answer.to_bytes()))
+    Ok(Answer {
+        status,
+        reason,
+        fields,
+        body: answer.to_bytes(),
+    })
+}
+
+/// An answer that was read whole, and may have another length since.
+pub(super) fn told(mut exchange: Exchange, mut answer: Answer<Bytes>) -> Answer<Answered> {
+    answer.fields.remove(&header::CONTENT_LENGTH);
+    exchange.sent_down(answer.body.len());
+    exchange.completed();
+    answer.map(Answered::Whole)
 }
 
 fn now_s() -> i64 {

@@ -5,15 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use http_body::Body as _;
-use hyper::ext::ReasonPhrase;
 
 use super::http1::{Connection, Wishes};
 use crate::edge::{Body, Socket};
-use crate::fields;
-
-use crate::wire::{Inbound, Output, Pace, write_response};
+use crate::fields::{self, Fields};
+use crate::wire::{Answer, Inbound, Output, Pace, write_response};
 
 /// What is taken from a body before it is written, in bytes: many small chunks make one write.
 const GATHER: usize = 16 * 1024;
@@ -39,9 +37,9 @@ pub(super) struct Switched {
 }
 
 impl Switched {
-    pub(super) fn new(socket: Box<Socket>, response: &Response<()>) -> Switched {
+    pub(super) fn new(socket: Box<Socket>, status: StatusCode, fields: &Fields) -> Switched {
         let mut head = BytesMut::new();
-        write_response(&mut head, response.status(), None, response.headers());
+        write_response(&mut head, status, None, fields);
         head.extend_from_slice(b"\r\n");
         Switched {
             socket,
@@ -77,17 +75,22 @@ pub(super) struct Answering {
 impl Answering {
     pub(super) fn new(
         connection: &Connection<'_>,
-        response: Response<Body>,
+        answer: Answer<Body>,
         wishes: Wishes,
     ) -> Answering {
-        let (mut head, body) = response.into_parts();
-        let delimiter = delimiter(head.status, &mut head.headers, &body, wishes);
+        let Answer {
+            status,
+            reason,
+            mut fields,
+            body,
+        } = answer;
+        let delimiter = delimiter(status, &mut fields, &body, wishes);
         let is_read = {
             let mut inbound = Inbound::lock(&connection.inbound);
             inbound.answered();
             inbound.is_read()
         };
-        let says_close = fields::lists(&head.headers, &header::CONNECTION, "close");
+        let says_close = fields::lists(&fields, &header::CONNECTION, "close");
         let is_kept = wishes.keep_alive
             && is_read
             && !says_close
@@ -95,12 +98,11 @@ impl Answering {
             && !connection.is_closing();
         if !is_kept && !says_close {
             let close = HeaderValue::from_static("close");
-            head.headers.insert(header::CONNECTION, close);
+            fields.insert(&header::CONNECTION, &close);
         }
         let mut output = Output::default();
         output.write(|out| {
-            let reason = head.extensions.get::<ReasonPhrase>();
-            write_response(out, head.status, reason, &head.headers);
+            write_response(out, status, reason.as_ref(), &fields);
             if delimiter == Delimiter::Chunks {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
@@ -221,16 +223,11 @@ impl Answering {
 }
 
 /// How the body is delimited; adds the length where it is known.
-fn delimiter(
-    status: StatusCode,
-    headers: &mut HeaderMap,
-    body: &Body,
-    wishes: Wishes,
-) -> Delimiter {
+fn delimiter(status: StatusCode, fields: &mut Fields, body: &Body, wishes: Wishes) -> Delimiter {
     let length = body.size_hint().exact();
-    let is_announced = headers.contains_key(header::CONTENT_LENGTH);
+    let is_announced = fields.contains(&header::CONTENT_LENGTH);
     if status.is_informational() || status == StatusCode::NO_CONTENT {
-        headers.remove(header::CONTENT_LENGTH);
+        fields.remove(&header::CONTENT_LENGTH);
         return Delimiter::Nothing;
     }
     if status == StatusCode::NOT_MODIFIED {
@@ -239,7 +236,7 @@ fn delimiter(
     if wishes.is_head {
         // A relayed answer to HEAD has a length or none, as the upstream likes.
         if let Some(length) = length.filter(|length| *length > 0 && !is_announced) {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            fields.insert(&header::CONTENT_LENGTH, &HeaderValue::from(length));
         }
         return Delimiter::Nothing;
     }
@@ -247,7 +244,7 @@ fn delimiter(
         return Delimiter::Length;
     }
     if let Some(length) = length {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        fields.insert(&header::CONTENT_LENGTH, &HeaderValue::from(length));
         return Delimiter::Length;
     }
     if wishes.version == Version::HTTP_11 {

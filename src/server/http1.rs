@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Method, Request, Response, Uri, Version, header};
-use tokio::time::Sleep;
+use http::{Method, Version, header};
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answering, Ending, Switched};
@@ -23,8 +23,8 @@ use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
 use crate::wire::{
-    ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, RequestHead, Target,
-    parse_request,
+    Answer, ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, Request,
+    RequestHead, Timer, parse_request,
 };
 
 /// Read ahead of an exchange that has not ended, in bytes.
@@ -45,6 +45,7 @@ pub(super) struct Connection<'a> {
     edge: &'a Edge,
     peer: SocketAddr,
     watch: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     pressure: &'a Pressure,
     /// Began while the relay was closing: it gets one answer, so that `/health` has one to the end.
     is_late: bool,
@@ -69,6 +70,7 @@ impl<'a> Connection<'a> {
             edge: &client.edge,
             peer: client.peer,
             watch: None,
+            timer: Timer::default(),
             pressure: &client.pressure,
             is_late: client.closing.is_cancelled(),
             is_spare: client.seat.is_spare(),
@@ -114,37 +116,35 @@ impl<'a> Connection<'a> {
     /// The next head. Its first byte may take `patience`, the rest the time that heads have.
     async fn head(&mut self, patience: Duration) -> Result<RequestHead, NoHead> {
         let mut scan = HeadScan::default();
-        if Inbound::lock(&self.inbound).link.input.is_empty() {
-            let first = tokio::time::timeout(patience, self.more());
-            let came = tokio::select! {
-                came = first => came.unwrap_or(false),
-                () = self.closing.cancelled(), if !self.is_late => false,
+        let mut deadline = Instant::now() + patience;
+        let mut has_begun = false;
+        let mut closing = std::pin::pin!(self.closing.cancelled());
+        poll_fn(|cx| {
+            let came = {
+                let mut inbound = Inbound::lock(&self.inbound);
+                poll_request(&mut inbound.link, cx, &mut scan)
             };
-            if !came {
-                return Err(NoHead::Silence);
+            if let Poll::Ready(came) = came {
+                return Poll::Ready(came);
             }
-        }
-        let rest = async {
-            loop {
-                let parsed = {
-                    let mut inbound = Inbound::lock(&self.inbound);
-                    parse_request(&mut inbound.link.input, &mut scan)
-                };
-                match parsed {
-                    Ok(Some(head)) => return Ok(head),
-                    Ok(None) if self.more().await => {}
-                    Ok(None) => return Err(NoHead::Silence),
-                    Err(error) => return Err(NoHead::Refused(explain(error))),
-                }
+            if !has_begun && !Inbound::lock(&self.inbound).link.input.is_empty() {
+                has_begun = true;
+                deadline = Instant::now() + self.limits.header_timeout;
             }
-        };
-        match tokio::time::timeout(self.limits.header_timeout, rest).await {
-            Ok(head) => head,
-            Err(_) => Err(NoHead::Refused(Refusal::new(
-                Kind::HeadTimeout,
-                "The head of the request did not arrive in time.",
-            ))),
-        }
+            let may_go = !has_begun && !self.is_late;
+            if may_go && closing.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(NoHead::Silence));
+            }
+            ready!(self.timer.poll(cx, deadline));
+            Poll::Ready(Err(match has_begun {
+                true => NoHead::Refused(Refusal::new(
+                    Kind::HeadTimeout,
+                    "The head of the request did not arrive in time.",
+                )),
+                false => NoHead::Silence,
+            }))
+        })
+        .await
     }
 
     /// Reads; whether anything came.
@@ -157,18 +157,25 @@ impl<'a> Connection<'a> {
     async fn exchange(&mut self, head: RequestHead) -> Ending {
         let wishes = Wishes::of(&head);
         let expects = head.version == Version::HTTP_11
-            && fields::lists(&head.headers, &header::EXPECT, "100-continue");
+            && fields::lists(&head.fields, &header::EXPECT, "100-continue");
         let has_body = head.framing != Framing::Length(0);
         Inbound::lock(&self.inbound).begin(Decoder::new(head.framing), expects && has_body);
         let pace = Pace::of_progress(self.limits.body_timeout);
         let body = ClientBody::http1(&self.inbound, pace, self.limits.max_body_bytes);
-        let (target, request) = into_request(head, body);
+        let request = Request {
+            method: head.method,
+            target: head.target,
+            version: head.version,
+            authority: None,
+            fields: head.fields,
+            body,
+        };
         let edge = self.edge;
-        let mut answering = Box::pin(edge.dispatch(self.peer.ip(), target, request));
+        let mut answering = Box::pin(edge.dispatch(self.peer.ip(), request));
         let answer = poll_fn(|cx| {
             let polled = catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx)));
             match polled {
-                Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
+                Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
                 Ok(Poll::Pending) => self.poll_gone(cx).map(|()| None),
                 Err(_) => Poll::Ready(Some(edge.refuse(self.peer.ip(), Refusal::panicked()))),
             }
@@ -176,26 +183,24 @@ impl<'a> Connection<'a> {
         .await;
         drop(answering);
         match answer {
-            Some(response) => self.answer(response, wishes).await,
+            Some(answer) => self.answer(answer, wishes).await,
             None => Ending::Gone,
         }
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Ending {
-        let response = self.edge.refuse(self.peer.ip(), refusal);
-        self.answer(response, Wishes::none()).await
+        let answer = self.edge.refuse(self.peer.ip(), refusal);
+        self.answer(answer, Wishes::none()).await
     }
 
-    async fn answer(&mut self, response: Response<Body>, wishes: Wishes) -> Ending {
-        let (head, body) = response.into_parts();
-        let response = match body {
+    async fn answer(&mut self, answer: Answer<Body>, wishes: Wishes) -> Ending {
+        let answer = match answer.body {
             Body::Socket(socket) => {
-                let response = Response::from_parts(head, ());
-                return Ending::Switched(Switched::new(socket, &response));
+                return Ending::Switched(Switched::new(socket, answer.status, &answer.fields));
             }
-            body => Response::from_parts(head, body),
+            _ => answer,
         };
-        let mut answering = Answering::new(self, response, wishes);
+        let mut answering = Answering::new(self, answer, wishes);
         poll_fn(|cx| answering.poll(self, cx)).await
     }
 
@@ -221,9 +226,7 @@ impl<'a> Connection<'a> {
             if inbound.link.is_closed() {
                 return Poll::Ready(());
             }
-            watch
-                .as_mut()
-                .reset(tokio::time::Instant::now() + WATCH_EVERY);
+            watch.as_mut().reset(Instant::now() + WATCH_EVERY);
         }
         Poll::Pending
     }
@@ -268,7 +271,7 @@ impl Wishes {
             is_head: head.method == Method::HEAD,
             version: head.version,
             keep_alive: head.keep_alive,
-            trailers: fields::lists(&head.headers, &header::TE, "trailers"),
+            trailers: fields::lists(&head.fields, &header::TE, "trailers"),
         }
     }
 
@@ -283,20 +286,29 @@ impl Wishes {
     }
 }
 
-/// The control routes need a URI; what is relayed goes up as the target.
-fn into_request(head: RequestHead, body: ClientBody) -> (Target, Request<ClientBody>) {
-    let target = Target::new(head.target);
-    let uri = Uri::try_from(target.as_bytes()).or_else(|_| Uri::try_from(target.path()));
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = uri.unwrap_or_default();
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers;
-    (target, request)
+/// Reads until there is a whole head.
+fn poll_request(
+    link: &mut Link,
+    cx: &mut Context<'_>,
+    scan: &mut HeadScan,
+) -> Poll<Result<RequestHead, NoHead>> {
+    loop {
+        if !link.input.is_empty() {
+            match parse_request(&mut link.input, scan) {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(Err(NoHead::Refused(explain(error)))),
+            }
+        }
+        match ready!(link.poll_fill(cx)) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Poll::Ready(Err(NoHead::Silence)),
+        }
+    }
 }
 
 fn asks_for_health(head: &RequestHead) -> bool {
-    matches!(&head.target[..], b"/health" | b"/ready" | b"/stats")
+    matches!(head.target.as_bytes(), b"/health" | b"/ready" | b"/stats")
 }
 
 fn overloaded() -> Refusal {

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -23,9 +22,11 @@ use tokio_util::task::TaskTracker;
 
 use super::serve::Client;
 use super::watched::watched;
+use crate::config::Limits;
 use crate::edge::{Body, Edge};
 use crate::error::Refusal;
-use crate::wire::{ClientBody, Io, Link, Pace, Target};
+use crate::fields::Fields;
+use crate::wire::{Answer, ClientBody, Io, Link, Pace, Request, Target};
 
 /// HTTP/2 limits (those of Envoy's edge guide and hyper's own).
 const H2_STREAMS: u32 = 100;
@@ -49,19 +50,12 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
     };
     let io = Rewound::new(link);
     let watchers = tasks.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |request: http::Request<Incoming>| {
         let (edge, limits, tasks) = (Arc::clone(&edge), Arc::clone(&limits), watchers.clone());
         async move {
-            let target = request
-                .uri()
-                .path_and_query()
-                .map_or("", |target| target.as_str());
-            let target = Target::new(Bytes::copy_from_slice(target.as_bytes()));
-            let request = request.map(|body| {
-                let pace = Pace::of_progress(limits.body_timeout);
-                ClientBody::http2(body, pace, limits.max_body_bytes)
-            });
-            let response = survived(&edge, peer.ip(), target, request).await;
+            let request = read(request, &limits);
+            let answer = survived(&edge, peer.ip(), request).await;
+            let response = answer.into_http();
             Ok::<_, Infallible>(response.map(|body| watched(body, &limits, &tasks)))
         }
     });
@@ -87,14 +81,27 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
     connection.await
 }
 
+/// The request as the relay takes it, whichever version it came in.
+fn read(request: http::Request<Incoming>, limits: &Limits) -> Request<ClientBody> {
+    let (head, body) = request.into_parts();
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let pace = Pace::of_progress(limits.body_timeout);
+    Request {
+        method: head.method,
+        target: Target::new(Bytes::copy_from_slice(target.as_bytes())),
+        version: head.version,
+        authority: head.uri.authority().cloned(),
+        fields: Fields::from(&head.headers),
+        body: ClientBody::http2(body, pace, limits.max_body_bytes),
+    }
+}
+
 /// The answer, or a 500 where the relay made a mistake.
-async fn survived(
-    edge: &Edge,
-    peer: IpAddr,
-    target: Target,
-    request: Request<ClientBody>,
-) -> Response<Body> {
-    let mut answering = Box::pin(edge.dispatch(peer, target, request));
+async fn survived(edge: &Edge, peer: IpAddr, request: Request<ClientBody>) -> Answer<Body> {
+    let mut answering = Box::pin(edge.dispatch(peer, request));
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
             Ok(polled) => polled,

@@ -23,16 +23,20 @@ const MARKERS: [(&str, usize); 13] = [
     ("__cf_bm=", 1),
 ];
 
-/// Bytes that a marker, or the `://` before a user and a password, starts with.
-const MAY_START: [bool; 256] = {
-    let mut may = [false; 256];
-    let (mut at, starts) = (0, b"sreiBbo_:");
-    while at < starts.len() {
-        may[starts[at] as usize] = true;
+/// Bytes that a marker, or the `://` before a user and a password, starts with, and the ones that
+/// may stand third in it: few places of a line have both.
+const FIRST: [bool; 256] = set(b"sreiBbo_:");
+const THIRD: [bool; 256] = set(b"-_vJasec/");
+
+const fn set(bytes: &[u8]) -> [bool; 256] {
+    let mut set = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        set[bytes[at] as usize] = true;
         at += 1;
     }
-    may
-};
+    set
+}
 
 /// So many characters tell whether something is a secret: a longer look at each of many false
 /// starts would be a way to keep the relay busy.
@@ -60,17 +64,23 @@ pub fn redact(line: &str) -> Cow<'_, str> {
 /// The first secret in the text, as a range of bytes.
 fn next_secret(text: &str) -> Option<std::ops::Range<usize>> {
     let bytes = text.as_bytes();
-    let mut starts = bytes
-        .windows(3)
-        .enumerate()
-        .filter(|(_, start)| MAY_START[usize::from(start[0])]);
-    // Three bytes tell nearly all of a line apart from what might be a secret.
-    starts.find_map(|(at, start)| match start {
-        b"sk-" | b"rk_" | b"ek_" | b"rt_" | b"inv" | b"eyJ" | b"Bea" | b"bea" | b"Bas" | b"ope"
-        | b"ice" | b"__c" => marked_secret(bytes, at),
-        b"://" => userinfo(bytes, at),
-        _ => None,
-    })
+    let may_start = |three: &[u8]| FIRST[usize::from(three[0])] && THIRD[usize::from(three[2])];
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(3).position(may_start) {
+        at += found;
+        // Three bytes tell nearly all of a line apart from what might be a secret.
+        let secret = match &bytes[at..at + 3] {
+            b"sk-" | b"rk_" | b"ek_" | b"rt_" | b"inv" | b"eyJ" | b"Bea" | b"bea" | b"Bas"
+            | b"ope" | b"ice" | b"__c" => marked_secret(bytes, at),
+            b"://" => userinfo(bytes, at),
+            _ => None,
+        };
+        if secret.is_some() {
+            return secret;
+        }
+        at += 1;
+    }
+    None
 }
 
 /// A marker at the start of a word, and the token behind it.

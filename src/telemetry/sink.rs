@@ -65,13 +65,17 @@ impl Queue {
 impl Sink {
     /// Queues a line, without its secrets.
     pub(super) fn write(&self, line: &str) {
-        let line = redact(line);
+        self.write_clean(redact(line).as_bytes());
+    }
+
+    /// Queues a line that has none.
+    pub(super) fn write_clean(&self, line: &[u8]) {
         let mut waiting = self.0.lock();
         if waiting.lines.len() + line.len() > QUEUE {
             return;
         }
         let is_first = waiting.lines.is_empty();
-        waiting.lines.extend_from_slice(line.as_bytes());
+        waiting.lines.extend_from_slice(line);
         drop(waiting);
         if is_first {
             self.0.changed.notify_one();

@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::fields;
+use crate::fields::{self, Fields, Name, Names};
 
 /// Between two neighbours only (RFC 9110 section 7.6.1), or about the connection.
-const HOP_BY_HOP: [&str; 10] = [
+static HOP_BY_HOP: Names<10> = Names::of([
     "connection",
     "http2-settings",
     "keep-alive",
@@ -16,11 +16,11 @@ const HOP_BY_HOP: [&str; 10] = [
     "te",
     "transfer-encoding",
     "upgrade",
-];
+]);
 
 /// What a request does not carry upstream besides: credentials, cookies, and what tells of the
 /// client's page; what tells of its network is in [`fields::tells_of_network`].
-const NOT_UP: [&str; 7] = [
+static NOT_UP: Names<7> = Names::of([
     "authorization",
     "cookie",
     "cookie2",
@@ -29,17 +29,17 @@ const NOT_UP: [&str; 7] = [
     "referer",
     // May hold a credential, and means nothing without an upgrade.
     "sec-websocket-protocol",
-];
+]);
 
 /// Switches preview interfaces on.
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Go up for callers that may name an organization.
-const ORGANIZATION: [&str; 2] = ["openai-organization", "openai-project"];
+static ORGANIZATION: Names<2> = Names::of(["openai-organization", "openai-project"]);
 
 /// What an answer does not carry down besides: cookies, the upstream's CORS rules, and what would
 /// act on the operator's own domain.
-const NOT_DOWN: [&str; 10] = [
+static NOT_DOWN: Names<10> = Names::of([
     "alt-svc",
     "clear-site-data",
     "nel",
@@ -50,33 +50,33 @@ const NOT_DOWN: [&str; 10] = [
     "set-cookie",
     "set-cookie2",
     "strict-transport-security",
-];
-const NOT_DOWN_PREFIXES: [&str; 1] = ["access-control-"];
+]);
+const NOT_DOWN_PREFIX: &str = "access-control-";
 
 /// Leaves of a client's headers what the upstream may see; the caller adds host and credential.
-pub(super) fn strip_request(headers: &mut HeaderMap, may_name_organization: bool) {
+pub(super) fn strip_request(fields: &mut Fields, may_name_organization: bool) {
     // `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
-    let takes_trailers = fields::lists(headers, &header::TE, "trailers");
-    strip(headers, |name| {
-        HOP_BY_HOP.contains(&name)
-            || NOT_UP.contains(&name)
+    let takes_trailers = fields::lists(fields, &header::TE, "trailers");
+    strip(fields, |name| {
+        HOP_BY_HOP.contain(name)
+            || NOT_UP.contain(name)
             || fields::tells_of_network(name)
-            || (!may_name_organization && ORGANIZATION.contains(&name))
+            || (!may_name_organization && ORGANIZATION.contain(name))
     });
     if takes_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        fields.insert(&header::TE, &HeaderValue::from_static("trailers"));
     }
 }
 
 /// Of a client's wish for a socket only what is about the session goes up: the relay has a wish of
 /// its own. The retired beta's marker would end the session (wire.md 5.3).
-pub(super) fn strip_socket_request(headers: &mut HeaderMap) {
-    strip_socket_answer(headers);
-    strip_beta(headers);
+pub(super) fn strip_socket_request(fields: &mut Fields) {
+    strip_socket_answer(fields);
+    strip_beta(fields);
 }
 
 /// What belongs to one handshake, either way.
-pub(super) fn strip_socket_answer(headers: &mut HeaderMap) {
+pub(super) fn strip_socket_answer(fields: &mut Fields) {
     for name in [
         header::SEC_WEBSOCKET_ACCEPT,
         header::SEC_WEBSOCKET_EXTENSIONS,
@@ -85,89 +85,90 @@ pub(super) fn strip_socket_answer(headers: &mut HeaderMap) {
         header::SEC_WEBSOCKET_VERSION,
         header::CONTENT_LENGTH,
     ] {
-        headers.remove(name);
+        fields.remove(&name);
     }
 }
 
 /// Takes the marker of the retired Realtime beta out of `OpenAI-Beta`; other entries stay.
-pub fn strip_beta(headers: &mut HeaderMap) {
+pub fn strip_beta(fields: &mut Fields) {
     let is_marker = |entry: &[u8]| entry.eq_ignore_ascii_case(b"realtime=v1");
-    if !fields::items(headers, &OPENAI_BETA).any(is_marker) {
+    if !fields::items(fields, &OPENAI_BETA).any(is_marker) {
         return;
     }
-    let kept: Vec<&[u8]> = fields::items(headers, &OPENAI_BETA)
+    let kept: Vec<&[u8]> = fields::items(fields, &OPENAI_BETA)
         .filter(|entry| !is_marker(entry) && !entry.is_empty())
         .collect();
     let kept = kept.join(&b", "[..]);
-    headers.remove(&OPENAI_BETA);
+    fields.remove(&OPENAI_BETA);
     if let Ok(value) = HeaderValue::from_bytes(&kept)
         && !kept.is_empty()
     {
-        headers.insert(OPENAI_BETA, value);
+        fields.append(&OPENAI_BETA, &value);
     }
 }
 
 /// Leaves of a client's trailers what the upstream may see: nothing that a head would not carry,
 /// and no framing (RFC 9110 section 6.5.1).
 pub(super) fn strip_request_trailers(trailers: &mut HeaderMap) {
-    strip_request(trailers, false);
+    let mut fields = Fields::from(&*trailers);
+    strip_request(&mut fields, false);
     for name in [header::CONTENT_LENGTH, header::TE] {
-        trailers.remove(name);
+        fields.remove(&name);
     }
+    *trailers = fields.to_map();
 }
 
 /// Leaves of the upstream's trailers what the client may see.
 pub(super) fn strip_response_trailers(trailers: &mut HeaderMap) {
-    strip_response(trailers);
-    trailers.remove(header::CONTENT_LENGTH);
+    let mut fields = Fields::from(&*trailers);
+    strip_response(&mut fields);
+    fields.remove(&header::CONTENT_LENGTH);
+    *trailers = fields.to_map();
 }
 
 /// Leaves of the upstream's headers what the client may see.
-pub(super) fn strip_response(headers: &mut HeaderMap) {
-    strip(headers, |name| {
-        HOP_BY_HOP.contains(&name)
-            || NOT_DOWN.contains(&name)
-            || NOT_DOWN_PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
+pub(super) fn strip_response(fields: &mut Fields) {
+    strip(fields, |name| {
+        HOP_BY_HOP.contain(name) || NOT_DOWN.contain(name) || name.starts_with(NOT_DOWN_PREFIX)
     });
 }
 
 /// Removes what the rule names, and what the `Connection` lines name.
-fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
-    let named: Vec<HeaderName> = fields::items(headers, &header::CONNECTION)
-        .filter_map(|item| HeaderName::from_bytes(item).ok())
+fn strip(fields: &mut Fields, is_dropped: impl Fn(Name<'_>) -> bool) {
+    let named: Vec<Vec<u8>> = fields::items(fields, &header::CONNECTION)
+        // Mostly `keep-alive`, which goes anyway.
+        .filter(|item| !is_dropped(Name::of(item)))
+        .map(<[u8]>::to_vec)
         .collect();
-    let doomed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
+    let has_underscores = fields.has_underscores();
+    fields.retain(|name| {
+        let is_dropped = is_dropped(name)
+            || named.iter().any(|named| Name::of(named).is(name))
             // `content_length` is `Content-Length` to some servers behind CGI.
-            is_dropped(name) || (name.contains('_') && is_alias(name, &is_dropped))
-        })
-        .cloned()
-        .collect();
-    for name in doomed.into_iter().chain(named) {
-        headers.remove(name);
-    }
+            || (has_underscores && name.as_bytes().contains(&b'_') && is_alias(name, &is_dropped));
+        !is_dropped
+    });
 }
 
-fn is_alias(name: &str, is_dropped: impl Fn(&str) -> bool) -> bool {
-    let plain = name.replace('_', "-");
-    plain == "content-length" || is_dropped(&plain)
+fn is_alias(name: Name<'_>, is_dropped: impl Fn(Name<'_>) -> bool) -> bool {
+    let mut plain = name.as_bytes().to_vec();
+    for byte in plain.iter_mut().filter(|byte| **byte == b'_') {
+        *byte = b'-';
+    }
+    let plain = Name::of(&plain);
+    plain.is(Name::from(&header::CONTENT_LENGTH)) || is_dropped(plain)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        let pairs = pairs.iter().map(|(name, value)| {
             let name: HeaderName = name.parse().expect("a name");
-            headers.append(name, HeaderValue::from_str(value).expect("a value"));
-        }
-        headers
+            (name, HeaderValue::from_str(value).expect("a value"))
+        });
+        pairs.collect()
     }
 
     #[test]
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(up, headers(&[("te", "trailers")]));
         let mut other = headers(&[("te", "gzip")]);
         strip_request(&mut other, true);
-        assert!(other.is_empty());
+        assert_eq!(other, Fields::new());
     }
 
     #[test]
@@ -218,10 +219,10 @@ mod tests {
         ]);
         strip_socket_request(&mut up);
         let entries = "responses_websockets=2026-02-06, assistants=v2";
-        assert_eq!(up, headers(&[("openai-beta", entries), ("x-kept", "1")]));
+        assert_eq!(up, headers(&[("x-kept", "1"), ("openai-beta", entries)]));
         let mut alone = headers(&[("openai-beta", "Realtime=V1")]);
         strip_socket_request(&mut alone);
-        assert!(alone.is_empty());
+        assert_eq!(alone, Fields::new());
     }
 
     #[test]
@@ -231,7 +232,7 @@ mod tests {
         strip_request(&mut may, true);
         strip_request(&mut may_not, false);
         assert_eq!(may, sent);
-        assert!(may_not.is_empty());
+        assert_eq!(may_not, Fields::new());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use body::{RequestBody, Sent};
@@ -26,8 +26,9 @@ pub use reply::{Reply, ReplyBody};
 pub use socket::{SocketAnswer, SocketRequest};
 
 use crate::config;
+use crate::fields::Fields;
 use crate::telemetry::Counters;
-use crate::wire::ResponseHead;
+use crate::wire::{Answer, ResponseHead, Timer};
 use dial::Dialer;
 use pool::Pool;
 use reply::Exchange;
@@ -51,8 +52,8 @@ pub struct Outgoing<'a> {
     pub method: Method,
     /// Path and query, from `/v1/` on, as sent.
     pub target: &'a [u8],
-    /// The client's headers; what must not travel is removed here.
-    pub headers: HeaderMap,
+    /// The client's fields; what must not travel is removed here.
+    pub fields: Fields,
     /// Whose credential.
     pub credential: Credential<'a>,
     /// Whether the caller may name an organization and a project.
@@ -119,7 +120,7 @@ impl Upstream {
     /// Whether a connection can be had: one is taken from the pool, or dialled, and given back.
     /// Nothing is sent.
     pub async fn reach(&self) -> Result<(), Fault> {
-        self.api.pool.lease().await?.give_back();
+        self.api.pool.lease().await?.give_back(Timer::default());
         Ok(())
     }
 
@@ -161,13 +162,13 @@ impl Upstream {
             Credential::Server => self.authorization.clone(),
             Credential::Own(secret) => bearer(secret).ok(),
         };
-        let mut headers = outgoing.headers;
-        headers::strip_request(&mut headers, outgoing.may_name_organization);
-        headers.insert(header::HOST, endpoint.host.clone());
+        let mut fields = outgoing.fields;
+        headers::strip_request(&mut fields, outgoing.may_name_organization);
+        fields.append(&header::HOST, &endpoint.host);
         if let Some(authorization) = authorization {
-            headers.insert(header::AUTHORIZATION, authorization);
+            fields.append(&header::AUTHORIZATION, &authorization);
         }
-        headers.extend(own);
+        fields.extend(own);
         // The client's bytes stay as they are, behind the base URL's path.
         let target = match endpoint.prefix.as_str() {
             "" => Cow::Borrowed(outgoing.target),
@@ -176,39 +177,35 @@ impl Upstream {
         Upload::new(
             &outgoing.method,
             &target,
-            headers,
+            fields,
             outgoing.body,
             self.write_timeout,
         )
     }
 
-    fn reply(&self, endpoint: &Endpoint, exchange: Exchange, mut head: ResponseHead) -> Reply {
-        let mut headers = std::mem::take(&mut head.headers);
-        headers::strip_response(&mut headers);
+    fn reply(&self, endpoint: &Endpoint, exchange: Box<Exchange>, mut head: ResponseHead) -> Reply {
+        headers::strip_response(&mut head.fields);
         if head.status == StatusCode::CREATED {
-            endpoint.localise(&mut headers);
+            endpoint.localise(&mut head.fields);
         }
-        let mut reply = Response::new(ReplyBody::new(exchange, &head));
-        *reply.status_mut() = head.status;
-        *reply.headers_mut() = headers;
-        if let Some(reason) = head.reason {
-            reply.extensions_mut().insert(reason);
+        Answer {
+            status: head.status,
+            body: ReplyBody::new(exchange, &head),
+            reason: head.reason,
+            fields: head.fields,
         }
-        reply
     }
 }
 
 impl Endpoint {
     /// Keeps the `Location` of a call usable through the relay: a path without the base's prefix.
-    fn localise(&self, headers: &mut HeaderMap) {
-        let location = headers
-            .get(header::LOCATION)
-            .and_then(|value| value.to_str().ok());
+    fn localise(&self, fields: &mut Fields) {
+        let location = fields.text(&header::LOCATION);
         let Some(local) = location.and_then(|text| self.local_path(text)) else {
             return;
         };
         if let Ok(value) = HeaderValue::from_str(&local) {
-            headers.insert(header::LOCATION, value);
+            fields.insert(&header::LOCATION, &value);
         }
     }
 

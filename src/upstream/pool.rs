@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::dial::Dialer;
 use super::fault::Fault;
-use crate::wire::Link;
+use crate::wire::{Link, Timer};
 
 /// How long a connection may idle: shorter than what OpenAI's edge and most gateways allow (60 s).
 const MAX_IDLE: Duration = Duration::from_secs(55);
@@ -39,12 +39,15 @@ struct Home {
 
 struct Idle {
     link: Link,
+    timer: Timer,
     since: Instant,
 }
 
 /// The use of one connection for one exchange; dropping it without `give_back` closes it.
 pub(super) struct Lease {
     link: Link,
+    /// Times the silence of the exchange; the next one uses it too.
+    timer: Timer,
     /// The thread that it belongs to.
     home: ThreadId,
     pool: Weak<Pool>,
@@ -69,29 +72,30 @@ impl Pool {
     /// An idle connection, or a new one.
     pub(super) async fn lease(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
-        let (link, home, is_reused) = match self.take_idle() {
-            Some((link, home)) => (link, home, true),
-            // Boxed: what it takes to dial is large, and rarely taken.
-            None => (
-                Box::pin(self.dialer.dial()).await?,
-                thread::current().id(),
-                false,
-            ),
-        };
-        Ok(Lease {
-            link,
-            home,
-            pool: Arc::downgrade(self),
-            is_reused,
-            _slot: slot,
-        })
+        if let Some((Idle { link, timer, .. }, home)) = self.take_idle() {
+            return Ok(Lease {
+                link,
+                timer: timer_of(home, timer),
+                home,
+                pool: Arc::downgrade(self),
+                is_reused: true,
+                _slot: slot,
+            });
+        }
+        self.dial(slot).await
     }
 
     /// A new connection.
     pub(super) async fn lease_new(self: &Arc<Pool>) -> Result<Lease, Fault> {
         let slot = self.slot().await?;
+        self.dial(slot).await
+    }
+
+    async fn dial(self: &Arc<Pool>, slot: OwnedSemaphorePermit) -> Result<Lease, Fault> {
         Ok(Lease {
+            // Boxed: what it takes to dial is large, and rarely taken.
             link: Box::pin(self.dialer.dial()).await?,
+            timer: Timer::default(),
             home: thread::current().id(),
             pool: Arc::downgrade(self),
             is_reused: false,
@@ -112,20 +116,23 @@ impl Pool {
 
     /// The one used last that is still alive: the kernel is asked, so that a connection whose end
     /// has arrived is never used.
-    fn take_idle(&self) -> Option<(Link, ThreadId)> {
+    fn take_idle(&self) -> Option<(Idle, ThreadId)> {
         let here = thread::current().id();
         loop {
             let (idle, home) = pop(&mut self.idle(), here)?;
             if idle.link.is_quiet() {
-                return Some((idle.link, home));
+                return Some((idle, home));
             }
         }
     }
 
-    fn put_idle(&self, mut link: Link, home: ThreadId) {
+    fn put_idle(&self, mut link: Link, timer: Timer, home: ThreadId) {
         link.shrink();
-        let since = Instant::now();
-        let idle = Idle { link, since };
+        let idle = Idle {
+            link,
+            timer: timer_of(home, timer),
+            since: Instant::now(),
+        };
         let mut homes = self.idle();
         match homes.iter_mut().find(|found| found.thread == home) {
             Some(found) => found.idle.push(idle),
@@ -147,6 +154,15 @@ impl Pool {
 
     fn idle(&self) -> MutexGuard<'_, Vec<Home>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A timer that goes from one exchange to the next, or a new one where it would leave its runtime.
+fn timer_of(home: ThreadId, timer: Timer) -> Timer {
+    if home == thread::current().id() {
+        timer
+    } else {
+        Timer::default()
     }
 }
 
@@ -177,6 +193,11 @@ impl Lease {
         &mut self.link
     }
 
+    /// The timer, as long as the exchange lasts.
+    pub(super) fn take_timer(&mut self) -> Timer {
+        std::mem::take(&mut self.timer)
+    }
+
     /// Whether the connection had served before, so that it may have died of old age.
     pub(super) fn is_reused(&self) -> bool {
         self.is_reused
@@ -188,11 +209,11 @@ impl Lease {
     }
 
     /// Returns the connection after both bodies have ended cleanly.
-    pub(super) fn give_back(self) {
+    pub(super) fn give_back(self, timer: Timer) {
         if let Some(pool) = self.pool.upgrade()
             && self.link.is_empty()
         {
-            pool.put_idle(self.link, self.home);
+            pool.put_idle(self.link, timer, self.home);
         }
     }
 }

@@ -6,17 +6,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::fault::Fault;
 use super::headers;
 use super::pool::Lease;
 use super::upload::Upload;
-use crate::wire::{Decoder, HeadError, HeadScan, Link, Pace, Piece, ResponseHead, parse_response};
+use crate::wire::{
+    Answer, Decoder, HeadError, HeadScan, Link, Pace, Piece, ResponseHead, parse_response,
+};
 
-/// An answer whose body has yet to come: status and headers as far as the client may see them.
-pub type Reply = Response<ReplyBody>;
+/// An answer whose body has yet to come: status and fields as far as the client may see them.
+pub type Reply = Answer<ReplyBody>;
 
 /// One exchange over one connection, as long as something of it is on its way.
 pub(super) struct Exchange {
@@ -28,17 +30,18 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(lease: Lease, upload: Upload, read_timeout: Duration) -> Exchange {
-        Exchange {
+    /// Boxed, because the body of its answer takes it along.
+    pub(super) fn new(mut lease: Lease, upload: Upload, read_timeout: Duration) -> Box<Exchange> {
+        Box::new(Exchange {
+            silence: Pace::of_silence(read_timeout).with_timer(lease.take_timer()),
             lease,
             upload,
-            silence: Pace::of_silence(read_timeout),
             may_switch: false,
-        }
+        })
     }
 
     /// The same, where the request asks for another protocol.
-    pub(super) fn switching(mut self) -> Exchange {
+    pub(super) fn switching(mut self: Box<Self>) -> Box<Exchange> {
         self.may_switch = true;
         self
     }
@@ -114,13 +117,13 @@ fn not_http(error: HeadError) -> Fault {
 
 /// The answer's bytes as they come. Its end gives the connection back, its drop closes it.
 pub struct ReplyBody {
-    exchange: Option<Exchange>,
+    exchange: Option<Box<Exchange>>,
     decoder: Decoder,
     keep_alive: bool,
 }
 
 impl ReplyBody {
-    pub(super) fn new(exchange: Exchange, head: &ResponseHead) -> ReplyBody {
+    pub(super) fn new(exchange: Box<Exchange>, head: &ResponseHead) -> ReplyBody {
         let mut body = ReplyBody {
             exchange: Some(exchange),
             decoder: Decoder::new(head.framing),
@@ -145,7 +148,8 @@ impl ReplyBody {
             && self.keep_alive
             && exchange.upload.is_done()
         {
-            exchange.lease.give_back();
+            let Exchange { lease, silence, .. } = *exchange;
+            lease.give_back(silence.into_timer());
         }
     }
 

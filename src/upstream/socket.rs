@@ -1,20 +1,20 @@
 //! A WebSocket to the upstream: the handshake of its client side (RFC 6455 section 4.1), on a
 //! connection of its own.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::body::{RequestBody, Sent};
 use super::reply::Exchange;
 use super::{Credential, Fault, Outgoing, Reply, Upstream, headers};
-use crate::fields;
+use crate::fields::{self, Fields};
 use crate::wire::{Link, ResponseHead};
 
 /// A request for a socket.
 pub struct SocketRequest<'a> {
     /// Path and query, from `/v1/` on.
     pub target: &'a [u8],
-    /// The client's headers; what must not travel is removed here.
-    pub headers: HeaderMap,
+    /// The client's fields; what must not travel is removed here.
+    pub fields: Fields,
     /// Whose credential.
     pub credential: Credential<'a>,
     /// Whether the caller may name an organization and a project.
@@ -29,8 +29,8 @@ pub struct SocketRequest<'a> {
 
 /// What the upstream answers.
 pub enum SocketAnswer {
-    /// It is a socket. The headers are what the client may see beside the handshake.
-    Switched(Link, HeaderMap),
+    /// It is a socket. The fields are what the client may see beside the handshake.
+    Switched(Link, Fields),
     /// It is none.
     Refused(Box<Reply>),
 }
@@ -39,12 +39,12 @@ impl Upstream {
     /// Dials, and asks for a socket.
     pub async fn open(&self, request: SocketRequest<'_>) -> Result<SocketAnswer, Fault> {
         let endpoint = self.endpoint_of_sockets(request.target);
-        let mut headers = request.headers;
-        headers::strip_socket_request(&mut headers);
+        let mut fields = request.fields;
+        headers::strip_socket_request(&mut fields);
         let outgoing = Outgoing {
             method: Method::GET,
             target: request.target,
-            headers,
+            fields,
             credential: request.credential,
             may_name_organization: request.may_name_organization,
             body: RequestBody::whole(bytes::Bytes::new(), Sent::default()),
@@ -70,9 +70,9 @@ impl Upstream {
         }
         check(&head, &request.accept, request.protocol)
             .map_err(|why| Fault::Broken(format!("its answer to the WebSocket handshake {why}")))?;
-        headers::strip_response(&mut head.headers);
-        headers::strip_socket_answer(&mut head.headers);
-        Ok(SocketAnswer::Switched(exchange.into_link(), head.headers))
+        headers::strip_response(&mut head.fields);
+        headers::strip_socket_answer(&mut head.fields);
+        Ok(SocketAnswer::Switched(exchange.into_link(), head.fields))
     }
 }
 
@@ -82,20 +82,21 @@ fn check(
     accept: &HeaderValue,
     protocol: Option<&'static str>,
 ) -> Result<(), &'static str> {
-    let headers = &head.headers;
-    if !fields::lists(headers, &header::UPGRADE, "websocket")
-        || !fields::lists(headers, &header::CONNECTION, "upgrade")
+    let fields = &head.fields;
+    if !fields::lists(fields, &header::UPGRADE, "websocket")
+        || !fields::lists(fields, &header::CONNECTION, "upgrade")
     {
         return Err("does not name the protocol");
     }
-    if headers.get(header::SEC_WEBSOCKET_ACCEPT) != Some(accept) {
+    if fields.get(&header::SEC_WEBSOCKET_ACCEPT) != Some(accept.as_bytes()) {
         return Err("does not fit the key");
     }
-    if headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+    if fields.contains(&header::SEC_WEBSOCKET_EXTENSIONS) {
         return Err("chooses an extension that was not offered");
     }
-    let chosen = headers.get(header::SEC_WEBSOCKET_PROTOCOL);
-    if chosen.is_some_and(|chosen| protocol.is_none_or(|offered| chosen != offered)) {
+    let chosen = fields.get(&header::SEC_WEBSOCKET_PROTOCOL);
+    let offered = protocol.map(str::as_bytes);
+    if chosen.is_some() && chosen != offered {
         return Err("chooses a subprotocol that was not offered");
     }
     Ok(())

@@ -5,11 +5,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderValue, Method, header};
 use http_body::Body as _;
 
 use super::body::{RequestBody, Sent};
 use super::fault::Fault;
+use crate::fields::Fields;
 use crate::wire::{Link, Output, Pace, write_request};
 
 /// What is taken from the client before it is written, in bytes.
@@ -29,29 +30,30 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// A request to send. Framing follows the headers: a length that they name, chunks otherwise.
+    /// A request to send. Framing follows the fields: a length that they name, chunks otherwise.
     pub(super) fn new(
         method: &Method,
         target: &[u8],
-        mut headers: HeaderMap,
+        mut fields: Fields,
         body: RequestBody,
         write_timeout: Duration,
     ) -> Upload {
-        let has_length = headers.contains_key(header::CONTENT_LENGTH);
-        let is_chunked = !has_length && !body.is_end_stream();
-        if is_chunked {
+        let has_length = fields.contains(&header::CONTENT_LENGTH);
+        let mut is_chunked = false;
+        if !has_length && !body.is_end_stream() {
             match body.size_hint().exact() {
-                Some(length) => headers.insert(header::CONTENT_LENGTH, length.into()),
-                None => headers.insert(
-                    header::TRANSFER_ENCODING,
-                    HeaderValue::from_static("chunked"),
-                ),
+                Some(length) => fields.append(&header::CONTENT_LENGTH, &length.into()),
+                None => {
+                    let chunked = HeaderValue::from_static("chunked");
+                    fields.append(&header::TRANSFER_ENCODING, &chunked);
+                    is_chunked = true;
+                }
             };
         }
         let mut output = Output::default();
-        output.write(|out| write_request(out, method, target, &headers));
+        output.write(|out| write_request(out, method, target, &fields));
         Upload {
-            is_chunked: headers.contains_key(header::TRANSFER_ENCODING),
+            is_chunked,
             has_ended: body.is_end_stream(),
             body,
             output,

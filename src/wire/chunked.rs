@@ -1,10 +1,11 @@
 //! Chunks (RFC 9112 section 7.1): a strict decoder, and the encoding of what goes out.
 
 use bytes::{Buf, BufMut, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
 use super::framing::Piece;
-use super::head::{MAX_FIELDS, write_fields};
+use super::grammar;
+use crate::fields::Fields;
 
 /// The longest line before a chunk, in bytes; extensions are ignored.
 const MAX_LINE: usize = 1024;
@@ -161,25 +162,13 @@ fn take_trailers(buffer: &mut BytesMut) -> Result<Piece, &'static str> {
         }
         return Ok(Piece::Starved);
     };
-    let bytes = buffer.split_to(end);
+    let bytes = buffer.split_to(end).freeze();
     if bytes.len() <= 2 {
         return Ok(Piece::End);
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let parsed = httparse::parse_headers(&bytes, &mut fields);
-    let Ok(httparse::Status::Complete((_, parsed))) = parsed else {
-        return Err("The trailers are not header fields.");
-    };
-    let mut trailers = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err("The trailers are not header fields.");
-        };
-        trailers.append(name, value);
-    }
-    Ok(Piece::Trailers(trailers))
+    let found = grammar::fields(&bytes, 0);
+    let found = found.map_err(|_| "The trailers are not header fields.")?;
+    Ok(Piece::Trailers(found.into_fields(bytes).to_map()))
 }
 
 /// Where the lines end, the empty one included.
@@ -215,7 +204,7 @@ pub(super) fn write_size(out: &mut BytesMut, size: usize) {
 pub(super) fn write_end(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
     out.put_slice(b"0\r\n");
     if let Some(trailers) = trailers {
-        write_fields(out, trailers);
+        Fields::from(trailers).write(out);
     }
     out.put_slice(b"\r\n");
 }

@@ -1,12 +1,13 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::framing::Framing;
-use super::names;
-use crate::fields;
+use super::grammar;
+use super::target::Target;
+use crate::fields::{self, Fields};
 
 /// The longest head, in bytes, its first line included.
 pub const MAX_HEAD: usize = 64 * 1024;
@@ -37,11 +38,11 @@ pub struct RequestHead {
     /// As sent.
     pub method: Method,
     /// As sent; any form, any byte that the grammar of a line allows.
-    pub target: Bytes,
+    pub target: Target,
     /// 1.0 or 1.1.
     pub version: Version,
-    /// Names in lower case, values as sent.
-    pub headers: HeaderMap,
+    /// The fields.
+    pub fields: Fields,
     /// How the body is delimited.
     pub framing: Framing,
     /// Whether the client keeps the connection.
@@ -55,8 +56,8 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// Where it differs from the status's usual one.
     pub reason: Option<ReasonPhrase>,
-    /// Names in lower case, values as sent.
-    pub headers: HeaderMap,
+    /// The fields.
+    pub fields: Fields,
     /// How the body is delimited.
     pub framing: Framing,
     /// Whether the connection may serve again.
@@ -84,33 +85,17 @@ pub fn parse_request(
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Request::new(&mut fields);
-    match parsed.parse(&bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("The head is cut.")),
-        Err(error) => return Err(explain(error)),
-    }
-    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
-        return Err(HeadError::Malformed("The request line is not one."));
-    };
-    check_request_line(&bytes, method, target)?;
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| HeadError::Malformed("The method is not one."))?;
-    let target = bytes.slice_ref(target.as_bytes());
-    let version = match parsed.version {
-        Some(1) => Version::HTTP_11,
-        _ => Version::HTTP_10,
-    };
-    let headers = collect(&bytes, parsed.headers)?;
-    let framing = request_framing(version, &headers)?;
+    let line = grammar::request_line(&bytes)?;
+    let version = line.version;
+    let fields = grammar::fields(&bytes, line.length)?.into_fields(bytes);
+    let framing = request_framing(version, &fields)?;
     let keep_alive =
-        version == Version::HTTP_11 && !fields::lists(&headers, &header::CONNECTION, "close");
+        version == Version::HTTP_11 && !fields::lists(&fields, &header::CONNECTION, "close");
     Ok(Some(RequestHead {
-        method,
-        target,
+        method: line.method,
+        target: Target::new(fields.head().slice(line.target)),
         version,
-        headers,
+        fields,
         framing,
         keep_alive,
     }))
@@ -125,28 +110,16 @@ pub fn parse_response(
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut fields);
-    match parsed.parse(&bytes) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(HeadError::Malformed("its head is cut")),
-        Err(error) => return Err(explain(error)),
-    }
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed("its status is not one"))?;
-    let reason = parsed
-        .reason
-        .filter(|reason| status.canonical_reason() != Some(reason))
-        .and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
-    let headers = collect(&bytes, parsed.headers)?;
-    let framing = response_framing(status, method, &headers)?;
-    let keep_alive = parsed.version == Some(1)
+    let line = grammar::status_line(&bytes)?;
+    let fields = grammar::fields(&bytes, line.length)?.into_fields(bytes);
+    let framing = response_framing(line.status, method, &fields)?;
+    let keep_alive = line.version == Version::HTTP_11
         && framing != Framing::UntilClose
-        && !fields::lists(&headers, &header::CONNECTION, "close");
+        && !fields::lists(&fields, &header::CONNECTION, "close");
     Ok(Some(ResponseHead {
-        status,
-        reason,
-        headers,
+        status: line.status,
+        reason: line.reason,
+        fields,
         framing,
         keep_alive,
     }))
@@ -190,52 +163,10 @@ fn skip_empty_lines(buffer: &mut BytesMut, scan: &mut HeadScan) -> Result<(), He
     Ok(())
 }
 
-/// One space on either side of the target: httparse forgives more.
-fn check_request_line(bytes: &Bytes, method: &str, target: &str) -> Result<(), HeadError> {
-    let rest = bytes
-        .strip_prefix(method.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b" "))
-        .and_then(|rest| rest.strip_prefix(target.as_bytes()));
-    let is_plain = rest.is_some_and(|rest| {
-        rest.starts_with(b" HTTP/1.1\r\n") || rest.starts_with(b" HTTP/1.0\r\n")
-    });
-    if is_plain && !target.is_empty() {
-        return Ok(());
-    }
-    Err(HeadError::Malformed("The request line is not one."))
-}
-
-fn explain(error: httparse::Error) -> HeadError {
-    match error {
-        httparse::Error::TooManyHeaders => HeadError::TooLarge,
-        httparse::Error::Version => HeadError::Version,
-        httparse::Error::HeaderName => HeadError::Malformed("The name of a header is not one."),
-        httparse::Error::HeaderValue => {
-            HeadError::Malformed("The value of a header holds a control character.")
-        }
-        _ => HeadError::Malformed("The head is not HTTP."),
-    }
-}
-
-fn collect(bytes: &Bytes, parsed: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
-        let name = names::name(field.name.as_bytes())
-            .map_err(|_| HeadError::Malformed("The name of a header is not one."))?;
-        let value = match field.value.trim_ascii() {
-            b"" => HeaderValue::from_static(""),
-            value => HeaderValue::from_maybe_shared(bytes.slice_ref(value))
-                .map_err(|_| HeadError::Malformed("The value of a header is not one."))?,
-        };
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
 /// RFC 9112 section 6.3, with every ambiguous case refused.
-fn request_framing(version: Version, headers: &HeaderMap) -> Result<Framing, HeadError> {
-    let length = content_length(headers)?;
-    match (is_chunked(headers)?, length) {
+fn request_framing(version: Version, fields: &Fields) -> Result<Framing, HeadError> {
+    let length = content_length(fields)?;
+    match (is_chunked(fields)?, length) {
         (true, Some(_)) => Err(HeadError::Malformed(
             "Content-Length and Transfer-Encoding exclude each other.",
         )),
@@ -250,10 +181,10 @@ fn request_framing(version: Version, headers: &HeaderMap) -> Result<Framing, Hea
 fn response_framing(
     status: StatusCode,
     method: &Method,
-    headers: &HeaderMap,
+    fields: &Fields,
 ) -> Result<Framing, HeadError> {
-    let length = content_length(headers)?;
-    let chunked = is_chunked(headers)?;
+    let length = content_length(fields)?;
+    let chunked = is_chunked(fields)?;
     if *method == Method::HEAD || status.is_informational() || matches!(status.as_u16(), 204 | 304)
     {
         return Ok(Framing::Length(0));
@@ -266,17 +197,16 @@ fn response_framing(
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
+fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     let wrong = HeadError::Malformed("Content-Length must be one number.");
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut values = fields.get_all(&header::CONTENT_LENGTH);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => {
-            let digits = value.as_bytes();
+        (Some(digits), None) => {
             if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
                 return Err(wrong);
             }
-            let text = value.to_str().map_err(|_| wrong)?;
+            let text = std::str::from_utf8(digits).map_err(|_| wrong)?;
             text.parse().map(Some).map_err(|_| wrong)
         }
         _ => Err(wrong),
@@ -284,11 +214,11 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
 }
 
 /// `chunked`, once, or nothing: every other list has been used to smuggle requests.
-fn is_chunked(headers: &HeaderMap) -> Result<bool, HeadError> {
-    let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
+fn is_chunked(fields: &Fields) -> Result<bool, HeadError> {
+    let mut values = fields.get_all(&header::TRANSFER_ENCODING);
     match (values.next(), values.next()) {
         (None, _) => Ok(false),
-        (Some(value), None) if value.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        (Some(value), None) if value.eq_ignore_ascii_case(b"chunked") => Ok(true),
         _ => Err(HeadError::Malformed(
             "Transfer-Encoding must be exactly `chunked`.",
         )),
@@ -296,12 +226,12 @@ fn is_chunked(headers: &HeaderMap) -> Result<bool, HeadError> {
 }
 
 /// Writes the head of a request, empty line included.
-pub fn write_request(out: &mut BytesMut, method: &Method, target: &[u8], headers: &HeaderMap) {
+pub fn write_request(out: &mut BytesMut, method: &Method, target: &[u8], fields: &Fields) {
     out.put_slice(method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(target);
     out.put_slice(b" HTTP/1.1\r\n");
-    write_fields(out, headers);
+    fields.write(out);
     out.put_slice(b"\r\n");
 }
 
@@ -310,7 +240,7 @@ pub fn write_response(
     out: &mut BytesMut,
     status: StatusCode,
     reason: Option<&ReasonPhrase>,
-    headers: &HeaderMap,
+    fields: &Fields,
 ) {
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
@@ -320,15 +250,5 @@ pub fn write_response(
         None => out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
     }
     out.put_slice(b"\r\n");
-    write_fields(out, headers);
-}
-
-/// Writes fields, a line each.
-pub(super) fn write_fields(out: &mut BytesMut, headers: &HeaderMap) {
-    for (name, value) in headers {
-        out.put_slice(name.as_str().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
-    }
+    fields.write(out);
 }

@@ -111,6 +111,13 @@ impl Link {
         if self.has_ended {
             return Poll::Ready(Ok(false));
         }
+        // Mostly there is nothing yet: no buffer is taken before there is.
+        if let Stream::Plain(stream) = &self.stream
+            && stream.poll_read_ready(cx)?.is_pending()
+        {
+            self.shrink();
+            return Poll::Pending;
+        }
         self.make_room();
         let read = match &mut self.stream {
             Stream::Plain(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),

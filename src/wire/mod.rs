@@ -4,9 +4,10 @@
 mod body;
 mod chunked;
 mod framing;
+mod grammar;
 mod head;
 mod link;
-mod names;
+mod message;
 mod output;
 mod pace;
 mod target;
@@ -19,7 +20,8 @@ pub use head::{
     write_response,
 };
 pub use link::{Io, Link};
+pub use message::{Answer, Request};
 pub use output::Output;
-pub use pace::Pace;
+pub use pace::{Pace, Timer};
 pub use target::Target;
 pub use whole::{read_whole, read_whole_while};

@@ -11,6 +11,29 @@ use tokio::time::{Instant, Sleep};
 /// connection, not to send a body.
 const ENOUGH: usize = 1024;
 
+/// A timer that is moved only when it fires: mostly what is waited for comes before, and the next
+/// wait ends later.
+#[derive(Debug, Default)]
+pub struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready at this time.
+    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+        let new = || Box::pin(tokio::time::sleep_until(deadline));
+        let timer = self.0.get_or_insert_with(new);
+        loop {
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
 /// Bounds how long may be waited for a peer without enough of its bytes coming. The time in which
 /// nobody waits, because what came is still on its way elsewhere, does not count.
 #[derive(Debug)]
@@ -21,7 +44,7 @@ pub struct Pace {
     waited: Duration,
     came: usize,
     since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 }
 
 impl Pace {
@@ -42,8 +65,20 @@ impl Pace {
             waited: Duration::ZERO,
             came: 0,
             since: None,
-            timer: None,
+            timer: Timer::default(),
         }
+    }
+
+    /// The same with a timer that has served before.
+    #[must_use]
+    pub fn with_timer(mut self, timer: Timer) -> Pace {
+        self.timer = timer;
+        self
+    }
+
+    /// The timer, for the next.
+    pub fn into_timer(self) -> Timer {
+        self.timer
     }
 
     /// Bytes have come.
@@ -74,20 +109,7 @@ impl Pace {
     pub fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let deadline = since + self.limit.saturating_sub(self.waited);
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        loop {
-            // The timer is only moved when it fires: mostly something comes before.
-            if timer.deadline() > deadline {
-                timer.as_mut().reset(deadline);
-            }
-            ready!(timer.as_mut().poll(cx));
-            if deadline <= Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
+        self.timer.poll(cx, deadline)
     }
 }
 

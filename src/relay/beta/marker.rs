@@ -1,9 +1,9 @@
 //! How a client says that it speaks the beta (wire.md 5.2 and 5.3). The upstream must not hear it:
 //! either mark ends a session there, with code 4000.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderName, header};
 
-use crate::fields;
+use crate::fields::{self, Fields};
 
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// In `OpenAI-Beta`, which other interfaces use as well.
@@ -12,9 +12,9 @@ const HEADER_MARK: &str = "realtime=v1";
 const PROTOCOL_MARK: &str = "openai-beta.realtime-v1";
 
 /// Whether a request asks for the beta.
-pub(crate) fn is_marked(headers: &HeaderMap) -> bool {
-    fields::lists(headers, &OPENAI_BETA, HEADER_MARK)
-        || fields::lists(headers, &header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL_MARK)
+pub(crate) fn is_marked(fields: &Fields) -> bool {
+    fields::lists(fields, &OPENAI_BETA, HEADER_MARK)
+        || fields::lists(fields, &header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL_MARK)
 }
 
 #[cfg(test)]
@@ -24,11 +24,9 @@ mod tests {
     use super::*;
 
     fn is_marked_by(name: &HeaderName, lines: &[&'static str]) -> bool {
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append(name, HeaderValue::from_static(line));
-        }
-        is_marked(&headers)
+        let lines = lines.iter();
+        let lines = lines.map(|line| (name.clone(), HeaderValue::from_static(line)));
+        is_marked(&lines.collect())
     }
 
     #[test]

@@ -5,12 +5,13 @@ mod walk;
 
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderValue, header};
+use ::http::header;
 use percent_encoding::percent_decode;
 
 use crate::admission::Principal;
 use crate::admission::keys::rules::{Pin, Rules, forbidden};
 use crate::error::{Kind, Refusal};
+use crate::fields::{self, Fields};
 use crate::relay::exchange::Exchange;
 use crate::relay::{Relay, Wish};
 use crate::upstream::{RequestBody, Sent};
@@ -57,11 +58,11 @@ impl Relay {
             return Ok(wish);
         }
         let body = self.read_whole(wish.body, MAX_BODY, TOO_LARGE).await?;
-        judge.body(kind, has_model, &wish.headers, &body)?;
+        judge.body(kind, has_model, &wish.fields, &body)?;
         if !body.is_empty() {
             // It came in whatever pieces and goes up as one.
-            wish.headers.remove(header::CONTENT_LENGTH);
-            wish.headers.remove(header::TRANSFER_ENCODING);
+            wish.fields.remove(&header::CONTENT_LENGTH);
+            wish.fields.remove(&header::TRANSFER_ENCODING);
         }
         // Counted when it was read.
         wish.body = RequestBody::whole(body.into_bytes(), Sent::default());
@@ -236,7 +237,7 @@ impl Judge {
         &self,
         kind: Routed,
         has_model: bool,
-        headers: &HeaderMap,
+        fields: &Fields,
         body: &[u8],
     ) -> Result<(), Refusal> {
         if body.is_empty() {
@@ -245,11 +246,11 @@ impl Judge {
         if kind == Routed::Unseen {
             return Err(unseen("the model stands elsewhere"));
         }
-        if headers.contains_key(header::CONTENT_ENCODING) {
+        if fields.contains(&header::CONTENT_ENCODING) {
             return Err(unseen("it is compressed"));
         }
         let is_realtime = kind == Routed::Realtime;
-        match media_type(headers).as_deref() {
+        match media_type(fields).as_deref() {
             Some("application/json") => self.json(body, is_realtime),
             // A session that is not described is the one of the credential, or of the query.
             Some("application/sdp") if is_realtime && (self.is_ephemeral || has_model) => {
@@ -367,12 +368,9 @@ fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
 }
 
 /// The one media type, in lower case, if its charset is what JSON has.
-fn media_type(headers: &HeaderMap) -> Option<String> {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return None;
-    };
-    let text = HeaderValue::to_str(value).ok()?.to_ascii_lowercase();
+fn media_type(fields: &Fields) -> Option<String> {
+    let value = fields.single(&header::CONTENT_TYPE)?;
+    let text = fields::text(value)?.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next()?.to_owned();
     let is_plain = |part: &str| matches!(part, "" | "charset=utf-8" | "charset=\"utf-8\"");

@@ -4,10 +4,10 @@
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 
 use super::frame::Violation;
-use crate::fields;
+use crate::fields::{self, Fields};
 
 /// What the client is answered: no context is kept, either way.
 pub(super) const ANSWER: HeaderValue = HeaderValue::from_static(
@@ -27,8 +27,8 @@ thread_local! {
 }
 
 /// Whether one of the client's offers can be taken (section 7.1).
-pub(super) fn is_offered(headers: &HeaderMap) -> bool {
-    fields::items(headers, &header::SEC_WEBSOCKET_EXTENSIONS)
+pub(super) fn is_offered(fields: &Fields) -> bool {
+    fields::items(fields, &header::SEC_WEBSOCKET_EXTENSIONS)
         .filter_map(|offer| std::str::from_utf8(offer).ok())
         .any(is_acceptable)
 }
@@ -210,12 +210,12 @@ mod tests {
             ("permessage-deflate; unknown", false),
             ("x-webkit-deflate-frame", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(
+            let line = (
                 header::SEC_WEBSOCKET_EXTENSIONS,
                 HeaderValue::from_static(offer),
             );
-            assert_eq!(is_offered(&headers), is_taken, "{offer}");
+            let fields = Fields::from_iter([line]);
+            assert_eq!(is_offered(&fields), is_taken, "{offer}");
         }
     }
 }

@@ -4,7 +4,6 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use http::Response;
 use serde_json::{Value, json};
 
 use super::ending::{Codes, Words};
@@ -12,7 +11,7 @@ use super::frame::{Opcode, Sender, close_payload};
 use super::handshake::Handshake;
 use super::leg::Leg;
 use crate::error::Refusal;
-use crate::wire::Link;
+use crate::wire::{Answer, Link};
 
 /// How long last words may take, their reading included.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -26,7 +25,7 @@ pub struct Farewell {
 
 impl Farewell {
     /// What a page on this path is told in place of this refusal's HTTP form.
-    pub fn of_refusal(handshake: &Handshake, refusal: &Refusal, path: &str) -> Response<Farewell> {
+    pub fn of_refusal(handshake: &Handshake, refusal: &Refusal, path: &str) -> Answer<Farewell> {
         handshake.switch(Farewell {
             event: refusal.to_socket_event(),
             code: Codes::of(path).of_refusal(refusal.kind()),
@@ -40,7 +39,7 @@ impl Farewell {
         codes: Codes,
         status: u16,
         body: &[u8],
-    ) -> Response<Farewell> {
+    ) -> Answer<Farewell> {
         let body = serde_json::from_slice::<Value>(body).unwrap_or_default();
         let error = match body {
             Value::Object(mut body) => body.remove("error").filter(Value::is_object),

@@ -4,12 +4,14 @@
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use http_body::Body;
 
 use super::deflate;
 use crate::error::{Kind, Refusal};
-use crate::fields;
+use crate::fields::{self, Fields};
 use crate::relay::beta::marker;
+use crate::wire::{Answer, Request};
 
 /// RFC 6455 section 1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -35,36 +37,35 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Reads the request's head. `has_body`: whether a body was announced, which none may have.
-    pub fn read(
-        method: &Method,
-        version: Version,
-        headers: &HeaderMap,
-        has_body: bool,
-    ) -> Result<Handshake, Refusal> {
-        if method != Method::GET || version != Version::HTTP_11 || has_body {
+    /// Reads the request's head.
+    pub fn read<B: Body>(request: &Request<B>) -> Result<Handshake, Refusal> {
+        let fields = &request.fields;
+        let is_asked_rightly = request.method == Method::GET
+            && request.version == Version::HTTP_11
+            && request.body.is_end_stream();
+        if !is_asked_rightly {
             return Err(malformed(
                 "A WebSocket is asked for with GET, HTTP/1.1 and no body.",
             ));
         }
-        let is_thirteen = |value: &HeaderValue| value.as_bytes().trim_ascii() == b"13";
-        if !single(headers, &header::SEC_WEBSOCKET_VERSION).is_some_and(is_thirteen) {
+        let version = fields.single(&header::SEC_WEBSOCKET_VERSION);
+        if version.map(<[u8]>::trim_ascii) != Some(b"13") {
             return Err(Refusal::new(
                 Kind::SocketVersion,
                 "The relay speaks version 13 of WebSocket: send `Sec-WebSocket-Version: 13`.",
             ));
         }
-        let key = single(headers, &header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+        let key = fields.single(&header::SEC_WEBSOCKET_KEY);
         let key = key.map(<[u8]>::trim_ascii).filter(|key| is_key(key));
         let key = key.ok_or_else(|| {
             malformed("`Sec-WebSocket-Key` must be there once and hold 16 bytes in base64.")
         })?;
         Ok(Handshake {
             accept: accept(key),
-            protocol: protocol(headers),
-            is_page: headers.contains_key(header::ORIGIN),
-            is_beta: marker::is_marked(headers),
-            offers_deflate: deflate::is_offered(headers),
+            protocol: protocol(fields),
+            is_page: fields.contains(&header::ORIGIN),
+            is_beta: marker::is_marked(fields),
+            offers_deflate: deflate::is_offered(fields),
         })
     }
 
@@ -90,30 +91,25 @@ impl Handshake {
     }
 
     /// The answer that makes it a WebSocket.
-    pub(super) fn switch<T>(&self, body: T) -> Response<T> {
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+    pub(super) fn switch<T>(&self, body: T) -> Answer<T> {
+        let mut answer = Answer::new(StatusCode::SWITCHING_PROTOCOLS, body);
+        let lines = [
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::SEC_WEBSOCKET_ACCEPT, self.accept.clone()),
+        ];
+        answer.fields.extend(lines);
         if let Some(protocol) = &self.protocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol.clone());
+            answer
+                .fields
+                .append(&header::SEC_WEBSOCKET_PROTOCOL, protocol);
         }
-        response
+        answer
     }
 }
 
 fn malformed(reason: &'static str) -> Refusal {
     Refusal::new(Kind::Malformed, reason)
-}
-
-fn single<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(value),
-        _ => None,
-    }
 }
 
 fn is_key(key: &[u8]) -> bool {
@@ -139,9 +135,9 @@ fn text(base64: String) -> HeaderValue {
 
 /// The entry that is echoed: `realtime` where it is offered, else the first that is a protocol.
 /// Browsers fail a connection whose answer names none although they offered some.
-fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+fn protocol(fields: &Fields) -> Option<HeaderValue> {
     let offered = || {
-        fields::items(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+        fields::items(fields, &header::SEC_WEBSOCKET_PROTOCOL)
             .filter_map(|entry| std::str::from_utf8(entry).ok())
             .filter(|entry| !entry.is_empty())
             .filter(|entry| !CARRIERS.iter().any(|prefix| entry.starts_with(prefix)))
@@ -153,39 +149,51 @@ fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::HeaderName;
+
     use super::*;
+    use crate::wire::Target;
 
-    fn request(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ]
-        .iter()
-        .chain(pairs)
-        {
-            headers.append(*name, HeaderValue::from_static(value));
+    fn lines(pairs: &[(&str, &str)]) -> Fields {
+        let pairs = pairs.iter().map(|(name, value)| {
+            let name: HeaderName = name.parse().expect("a name");
+            (name, HeaderValue::from_str(value).expect("a value"))
+        });
+        pairs.collect()
+    }
+
+    const VERSION: (&str, &str) = ("sec-websocket-version", "13");
+    const KEY: (&str, &str) = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+
+    fn request(fields: Fields, body: &'static str) -> Request<String> {
+        Request {
+            method: Method::GET,
+            target: Target::new(Bytes::from_static(b"/")),
+            version: Version::HTTP_11,
+            authority: None,
+            fields,
+            body: body.to_owned(),
         }
-        headers
     }
 
-    fn read(headers: &HeaderMap) -> Result<Handshake, Refusal> {
-        Handshake::read(&Method::GET, Version::HTTP_11, headers, false)
+    fn read(pairs: &[(&str, &str)]) -> Result<Handshake, Refusal> {
+        Handshake::read(&request(lines(pairs), ""))
     }
 
-    fn echoed(list: &'static str) -> Option<String> {
-        let handshake = read(&request(&[("sec-websocket-protocol", list)]));
-        let response = handshake.expect("a handshake").switch(());
-        let value = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-        value.map(|value| value.to_str().expect("text").to_owned())
+    fn echoed(list: &str) -> Option<String> {
+        let handshake = read(&[VERSION, KEY, ("sec-websocket-protocol", list)]);
+        let answer = handshake.expect("a handshake").switch(());
+        let value = answer.fields.text(&header::SEC_WEBSOCKET_PROTOCOL);
+        value.map(str::to_owned)
     }
 
     #[test]
     fn the_answer_to_the_key_is_the_one_of_the_rfc() {
-        let response = read(&request(&[])).expect("a handshake").switch(());
+        let answer = read(&[VERSION, KEY]).expect("a handshake").switch(());
         assert_eq!(
-            response.headers()[header::SEC_WEBSOCKET_ACCEPT],
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            answer.fields.text(&header::SEC_WEBSOCKET_ACCEPT),
+            Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
         );
     }
 
@@ -205,24 +213,28 @@ mod tests {
 
     #[test]
     fn what_is_no_handshake_is_refused() {
-        let mut two_keys = request(&[]);
-        two_keys.append(
-            "sec-websocket-key",
-            HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="),
-        );
-        assert!(read(&two_keys).is_err());
+        assert!(read(&[VERSION, KEY, KEY]).is_err());
         for key in ["", "short", "dGhlIHNhbXBsZSBub25j", "****"] {
-            let mut headers = request(&[]);
-            headers.insert("sec-websocket-key", HeaderValue::from_static(key));
-            assert!(read(&headers).is_err(), "{key}");
+            assert!(
+                read(&[VERSION, ("sec-websocket-key", key)]).is_err(),
+                "{key}"
+            );
         }
-        let mut old = request(&[]);
-        old.insert("sec-websocket-version", HeaderValue::from_static("8"));
-        let refusal = read(&old).expect_err("refused");
+        let old = read(&[("sec-websocket-version", "8"), KEY]);
+        let refusal = old.expect_err("refused");
         assert_eq!(refusal.status(), StatusCode::UPGRADE_REQUIRED);
-        let sound = request(&[]);
-        assert!(Handshake::read(&Method::POST, Version::HTTP_11, &sound, false).is_err());
-        assert!(Handshake::read(&Method::GET, Version::HTTP_10, &sound, false).is_err());
-        assert!(Handshake::read(&Method::GET, Version::HTTP_11, &sound, true).is_err());
+        let sound = || request(lines(&[VERSION, KEY]), "");
+        assert!(Handshake::read(&sound()).is_ok());
+        let posted = Request {
+            method: Method::POST,
+            ..sound()
+        };
+        assert!(Handshake::read(&posted).is_err());
+        let ancient = Request {
+            version: Version::HTTP_10,
+            ..sound()
+        };
+        assert!(Handshake::read(&ancient).is_err());
+        assert!(Handshake::read(&request(lines(&[VERSION, KEY]), "x")).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use ::http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use url::form_urlencoded;
 
@@ -25,6 +25,7 @@ use crate::admission::{Permit, Pressure};
 use crate::config::Beta;
 use crate::error::{Kind as Reason, Refusal};
 use crate::family::decoded;
+use crate::fields::Fields;
 use crate::relay::beta::{self, Kind, Translator};
 use crate::relay::body::RelayedBody;
 use crate::relay::exchange::Exchange;
@@ -32,7 +33,7 @@ use crate::relay::judge::{Judge, judge_target};
 use crate::relay::live::SESSIONS;
 use crate::relay::{Relay, X_RELAY_MODEL};
 use crate::upstream::{Fault, Reply, ReplyBody, SocketAnswer, SocketRequest};
-use crate::wire::{Link, Target};
+use crate::wire::{Answer, Link, Target};
 
 /// The upstream's path of realtime sessions, which the paths that pages use stand for.
 const REALTIME_PATH: &str = "/v1/realtime";
@@ -114,18 +115,18 @@ impl Socket {
 /// The answer to a request for a socket.
 pub enum Opened {
     /// Switched.
-    Socket(Response<Socket>),
+    Socket(Answer<Socket>),
     /// Refused by the upstream, in its own words.
-    Refused(Box<Response<RelayedBody>>),
+    Refused(Answer<RelayedBody>),
 }
 
 impl Relay {
     /// Opens a socket to the upstream for a client.
     pub async fn open(
         &self,
-        permit: Permit,
+        permit: Box<Permit>,
         target: &Target,
-        headers: HeaderMap,
+        fields: Fields,
         client: &Handshake,
     ) -> Result<Opened, Refusal> {
         let mut exchange = Exchange::new(permit);
@@ -141,7 +142,7 @@ impl Relay {
         let key = handshake::new_key();
         let request = SocketRequest {
             target: &wanted.target,
-            headers,
+            fields,
             credential: exchange.credential(),
             may_name_organization: exchange.may_name_organization(),
             accept: handshake::accept(key.as_bytes()),
@@ -153,21 +154,22 @@ impl Relay {
             return Err(exchange.revoked());
         };
         match opened {
-            Ok(SocketAnswer::Switched(link, headers)) => {
-                let mut response = client.switch(());
-                response.headers_mut().extend(headers);
-                exchange.answered(response.status(), response.headers_mut());
-                let socket = self.session(exchange, link, client, wanted, &path, &mut response);
-                Ok(Opened::Socket(response.map(|()| socket)))
+            Ok(SocketAnswer::Switched(link, fields)) => {
+                let mut answer = client.switch(());
+                answer.fields.adopt(&fields);
+                exchange.answered(answer.status, &mut answer.fields);
+                let fields = &mut answer.fields;
+                let socket = self.session(exchange, link, client, wanted, &path, fields);
+                Ok(Opened::Socket(answer.map(|()| socket)))
             }
             Ok(SocketAnswer::Refused(reply)) => {
                 let mut reply = *reply;
-                exchange.answered(reply.status(), reply.headers_mut());
+                exchange.answered(reply.status, &mut reply.fields);
                 if client.is_page() {
                     return Ok(explain(reply, exchange, client, &path).await);
                 }
                 let answer = reply.map(|body| RelayedBody::new(body, exchange, None));
-                Ok(Opened::Refused(Box::new(answer)))
+                Ok(Opened::Refused(answer))
             }
             Err(fault) => Err(exchange.faulted(&fault)),
         }
@@ -181,16 +183,15 @@ impl Relay {
         client: &Handshake,
         wanted: Wanted,
         path: &str,
-        response: &mut Response<()>,
+        fields: &mut Fields,
     ) -> Socket {
         let rules = &self.rules;
         let deflates = rules.compression && client.offers_deflate();
         if deflates {
-            let extensions = header::SEC_WEBSOCKET_EXTENSIONS;
-            response.headers_mut().insert(extensions, deflate::ANSWER);
+            fields.insert(&header::SEC_WEBSOCKET_EXTENSIONS, &deflate::ANSWER);
         }
         if let Some(model) = wanted.replaced {
-            response.headers_mut().insert(X_RELAY_MODEL, model);
+            fields.insert(&X_RELAY_MODEL, &model);
         }
         let translated = wanted.translated;
         let beta = translated.then(|| Translator::new(wanted.kind, self.aliases.clone()));
@@ -296,12 +297,12 @@ fn shorten(model: &str) -> String {
 
 /// Turns the upstream's refusal into one that a page can read.
 async fn explain(reply: Reply, mut exchange: Exchange, client: &Handshake, path: &str) -> Opened {
-    let status = reply.status();
-    let body = tokio::time::timeout(ERROR_PATIENCE, read_error(reply.into_body())).await;
+    let status = reply.status;
+    let body = tokio::time::timeout(ERROR_PATIENCE, read_error(reply.body)).await;
     exchange.completed();
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let farewell = Farewell::of_answer(client, Codes::of(path), status.as_u16(), &body);
-    debug_assert_eq!(farewell.status(), StatusCode::SWITCHING_PROTOCOLS, "a page");
+    debug_assert_eq!(farewell.status, StatusCode::SWITCHING_PROTOCOLS, "a page");
     Opened::Socket(farewell.map(Socket::Farewell))
 }
 

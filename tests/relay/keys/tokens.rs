@@ -330,14 +330,9 @@ async fn replicas_that_share_a_key_open_each_others_tokens_also_while_it_changes
         let answer = call(relay, "POST", SECRETS, &[&line], Some(&session(VOICE))).await;
         value(&answer)
     };
-    let by_the_back_end = call(
-        &people.relay,
-        "POST",
-        "/api/v1/tokens",
-        &[&bearer(RELAY_TOKEN)],
-        None,
-    );
-    let by_the_back_end = value(&by_the_back_end.await);
+    let (maker, path) = (bearer(RELAY_TOKEN), "/api/v1/tokens");
+    let made = call(&people.relay, "POST", path, &[&maker], None).await;
+    let by_the_back_end = value(&made);
     assert!(opens(&rotating, "/", &by_the_back_end).await);
     assert!(!opens(&new, "/", &by_the_back_end).await);
     let (old_token, token) = (mint(&people.relay).await, mint(&rotating).await);

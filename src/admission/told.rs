@@ -1,0 +1,63 @@
+//! Told: the word of a token to one task, which may look for it as often as it likes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Leaves its task's waker with the token once, and not again at every look.
+#[derive(Debug)]
+pub(super) struct Told {
+    token: CancellationToken,
+    waiting: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Left with the token.
+    waker: Option<Waker>,
+}
+
+impl Told {
+    pub(super) fn by(token: CancellationToken) -> Told {
+        Told {
+            waiting: Box::pin(token.clone().cancelled_owned()),
+            token,
+            waker: None,
+        }
+    }
+
+    /// Ready once the token was cancelled.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.token.is_cancelled() {
+            return Poll::Ready(());
+        }
+        let is_left = |waker: &Waker| waker.will_wake(cx.waker());
+        if self.waker.as_ref().is_some_and(is_left) {
+            return Poll::Pending;
+        }
+        ready!(self.waiting.as_mut().poll(cx));
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_word_reaches_whichever_task_looked_last() {
+        let token = CancellationToken::new();
+        let mut told = Told::by(token.clone());
+        // Looked at by one task, then taken to another.
+        assert!(poll_fn(|cx| Poll::Ready(told.poll(cx))).await.is_pending());
+        assert!(poll_fn(|cx| Poll::Ready(told.poll(cx))).await.is_pending());
+        let tasks = TaskTracker::new();
+        let elsewhere = tasks.spawn(async move { poll_fn(|cx| told.poll(cx)).await });
+        tokio::task::yield_now().await;
+        token.cancel();
+        elsewhere.await.expect("told");
+    }
+}
