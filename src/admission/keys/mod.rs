@@ -90,8 +90,8 @@ impl RelayKey {
 enum Name {
     /// By what its holder shows.
     Hash([u8; 32]),
-    /// By what was made with it.
-    Id(Box<str>),
+    /// By what was made with it when it had this version: after a rotation that is none.
+    Maker { id: Box<str>, version: i64 },
 }
 
 /// All keys, as the database knows them.
@@ -111,7 +111,7 @@ impl Register for Book {
         for name in names {
             match name {
                 Name::Hash(hash) => drop(hashes.insert(hex(hash), *hash)),
-                Name::Id(id) => ids.push(&**id),
+                Name::Maker { id, .. } => ids.push(&**id),
             }
         }
         let shown: Vec<&str> = hashes.keys().map(String::as_str).collect();
@@ -126,7 +126,8 @@ impl Register for Book {
         }
         for key in by_id {
             if let Some(key) = RelayKey::of(key, now_ms) {
-                entries.insert(Name::Id(key.id.as_str().into()), key);
+                let (id, version) = (key.id.as_str().into(), key.version);
+                entries.insert(Name::Maker { id, version }, key);
             }
         }
         Ok(entries)
@@ -173,8 +174,8 @@ impl RelayKeys {
 
     /// How the key stands that made something when it had this version.
     pub(super) async fn maker(&self, id: &str, version: i64) -> Result<Option<Standing>, Refusal> {
-        let standing = self.standing(Name::Id(id.into())).await?;
-        Ok(standing.filter(|standing| standing.entry().version == version))
+        let id = id.into();
+        self.standing(Name::Maker { id, version }).await
     }
 
     async fn standing(&self, name: Name) -> Result<Option<Standing>, Refusal> {
@@ -199,7 +200,7 @@ impl RelayKeys {
     /// A key was revoked or rotated.
     pub fn end_key(&self, id: &str) {
         self.standings.end(|name, key| match (name, key) {
-            (Name::Id(named), _) => **named == *id,
+            (Name::Maker { id: named, .. }, _) => **named == *id,
             (_, Some(key)) => key.id == id,
             // Somebody asks about it now, and may hear what was.
             (_, None) => true,

@@ -141,6 +141,42 @@ async fn what_runs_by_a_key_ends_within_a_minute_on_relays_that_were_not_told() 
     );
 }
 
+/// A token names its maker, whom the database still knows: in another version.
+#[tokio::test]
+async fn what_runs_by_a_token_ends_within_a_minute_of_a_rotation_that_no_relay_was_told() {
+    let people = People::start(Home::Sqlite).await;
+    let replica = people.replica(&[]).await;
+    let (key, id) = make(&people.database, &[]).await;
+    let sealed = token(&people, &key).await;
+    let here = Running::start(&people.relay, &sealed).await;
+    let there = Running::start(&replica, &sealed).await;
+    let start = std::time::Instant::now();
+    let rotated = people
+        .database
+        .json(&["key", "rotate", &id, "--json"], "")
+        .await;
+    let fresh = token(&people, rotated["key"].as_str().expect("a key")).await;
+    let line = bearer(&fresh);
+    for relay in [&people.relay, &replica] {
+        let answer = call(relay, "GET", "/v1/models", &[&line], None).await;
+        assert_eq!(answer.status, 200, "at once: {}", answer.text());
+    }
+    let ends = async { tokio::join!(here.end(), there.end()) };
+    tokio::time::timeout(A_MINUTE, ends)
+        .await
+        .expect("both end within a minute");
+    let answer = ask(&people, "GET", "/v1/models", &sealed, None).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    trust::record_part(
+        "P28",
+        "tokens",
+        &format!(
+            "rotated by the command line: a stream and a socket of a sealed token ended on two relays within {} s; tokens of the new key opened both at once",
+            start.elapsed().as_secs()
+        ),
+    );
+}
+
 #[tokio::test]
 async fn a_key_ends_when_it_says() {
     let people = People::start(Home::Sqlite).await;
