@@ -101,6 +101,11 @@ impl Register for Book {
     type Name = Name;
     type Entry = RelayKey;
 
+    /// Tokens, which name their maker, are sealed.
+    fn can_be_made_up(name: &Name) -> bool {
+        matches!(name, Name::Hash(_))
+    }
+
     async fn look_up(&self, names: &[&Name]) -> Result<HashMap<Name, RelayKey>, Fault> {
         let store = self.0.look().await;
         let store = store.map_err(|error| Fault::Unreachable(format!("{error:#}")))?;
@@ -239,6 +244,9 @@ impl RelayKeys {
                 };
                 let mut conditions = store.conditions();
                 let is_up = *conditions.borrow_and_update() == Condition::Up;
+                if !is_up {
+                    self.standings.tidy();
+                }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP), if is_up => self.sweep().await,
                     () = tokio::time::sleep(PROBE), if !is_up => drop(store.probe().await),
