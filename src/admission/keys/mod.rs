@@ -8,8 +8,7 @@ pub mod rules;
 mod secret;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -139,12 +138,33 @@ impl Register for Book {
     }
 }
 
+/// What is known of whether any key was ever made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// There is no database.
+    Nowhere,
+    /// The database has said so.
+    None,
+    /// There is a database, and it has not said anything yet.
+    Unknown,
+    Some,
+}
+
+impl Made {
+    /// What is known when this is heard. A database that falls silent takes nothing back.
+    fn and(self, heard: Made) -> Made {
+        match (self, heard) {
+            (Made::Some, _) | (Made::None, Made::Unknown) => self,
+            _ => heard,
+        }
+    }
+}
+
 /// The relay keys of a running relay.
 pub struct RelayKeys {
     shelf: Arc<Shelf>,
     standings: Standings<Book>,
-    /// Whether any key was ever made: then nobody gets in without a credential.
-    any: AtomicBool,
+    made: Mutex<Made>,
 }
 
 impl RelayKeys {
@@ -153,13 +173,18 @@ impl RelayKeys {
         RelayKeys {
             standings: Standings::new(Book(Arc::clone(&shelf))),
             shelf,
-            any: AtomicBool::new(false),
+            made: Mutex::new(Made::Nowhere),
         }
     }
 
-    /// Whether any key was ever made.
+    /// Whether any key was ever made, or may have been as nobody can tell yet: then nobody gets in
+    /// without a credential.
     pub fn any(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
+        matches!(*self.made(), Made::Some | Made::Unknown)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the database, which they share with accounts, answered when it was last asked; `None`
@@ -187,7 +212,7 @@ impl RelayKeys {
         let standing = self.standings.of(&name).await.map_err(failed)?;
         let standing = standing.filter(|standing| !standing.entry().has_expired());
         if standing.is_some() {
-            self.any.store(true, Ordering::Relaxed);
+            *self.made() = Made::Some;
         }
         Ok(standing)
     }
@@ -249,8 +274,10 @@ impl RelayKeys {
                 }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP), if is_up => self.sweep().await,
-                    () = tokio::time::sleep(PROBE), if !is_up => drop(store.probe().await),
-                    _ = conditions.changed() => {}
+                    () = tokio::time::sleep(PROBE), if !is_up => if store.probe().await.is_ok() {
+                        self.note_any().await;
+                    },
+                    _ = conditions.changed() => self.note_any().await,
                 }
             }
         };
@@ -266,12 +293,36 @@ impl RelayKeys {
     }
 
     async fn note_any(&self) {
-        // What is wrong with it is said when a key is shown.
-        if let Ok(Some(store)) = self.shelf.look().await
-            && !self.any()
-            && let Ok(true) = store.has_keys().await
-        {
-            self.any.store(true, Ordering::Relaxed);
+        if *self.made() == Made::Some {
+            return;
+        }
+        let heard = match self.shelf.look().await {
+            Ok(None) => Made::Nowhere,
+            Ok(Some(store)) => match store.has_keys().await {
+                Ok(true) => Made::Some,
+                Ok(false) => Made::None,
+                Err(_) => Made::Unknown,
+            },
+            // What is wrong with it is said when a key is shown.
+            Err(_) => Made::Unknown,
+        };
+        let mut made = self.made();
+        *made = made.and(heard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_are_keys_is_supposed_until_the_database_says_no_and_never_forgotten() {
+        assert_eq!(Made::Nowhere.and(Made::Unknown), Made::Unknown);
+        assert_eq!(Made::Unknown.and(Made::None), Made::None);
+        assert_eq!(Made::None.and(Made::Unknown), Made::None);
+        assert_eq!(Made::None.and(Made::Some), Made::Some);
+        for heard in [Made::Nowhere, Made::None, Made::Unknown] {
+            assert_eq!(Made::Some.and(heard), Made::Some);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::support::Postgres;
 use crate::support::ws::Socket;
 
 /// Events that never stop by themselves.
@@ -227,4 +228,24 @@ async fn known_keys_go_on_while_the_database_is_gone_and_others_are_503() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn strangers_stay_out_until_the_database_has_said_that_there_are_no_keys() {
+    let postgres = Postgres::start();
+    let database = Database::at(postgres.database());
+    postgres.tell("stop");
+    let alone = [("SECRET_KEY", ""), ("ALLOW_ANONYMOUS", "true")];
+    let people = People::start_on(database, &alone).await;
+    let answer = people.call("GET", "/v1/models", None, None).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    postgres.tell("start");
+    let start = std::time::Instant::now();
+    while people.call("GET", "/v1/models", None, None).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never asks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    postgres.tell("stop");
+    let answer = people.call("GET", "/v1/models", None, None).await;
+    assert_eq!(answer.status, 200, "it said so: {}", answer.text());
 }
