@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{BATCH, Fault};
@@ -24,6 +25,10 @@ const AGEING: Duration = Duration::from_secs(45);
 const STALE: Duration = Duration::from_secs(15 * 60);
 /// Past so many, credentials that are none are not remembered: anybody can make them up.
 const MOST_UNKNOWN: usize = 20_000;
+/// How many strangers are asked about at once: half of a server's connections.
+const MOST_ASKING: usize = 4;
+/// How many more wait for that. A relay that has just started knows none of its clients.
+const MOST_WAITING: usize = 64;
 
 /// Who knows whether a credential is good.
 pub(super) trait Register: Send + Sync {
@@ -31,6 +36,12 @@ pub(super) trait Register: Send + Sync {
     type Name: Clone + Debug + Eq + Hash + Send + Sync;
     /// What a good one stands for.
     type Entry: Debug + Send + Sync;
+
+    /// Whether anybody can make such a name up. While nothing good is known of one, it is a
+    /// stranger's, and few of those are asked about at once.
+    fn can_be_made_up(_: &Self::Name) -> bool {
+        false
+    }
 
     /// Asks about at most [`BATCH`] at once; those that are none, or not any more, are left out.
     fn look_up(
@@ -108,6 +119,7 @@ impl<E> Clone for Known<E> {
 pub(super) struct Standings<R: Register> {
     register: R,
     slots: Mutex<Slots<R>>,
+    strangers: Strangers,
 }
 
 type SlotOf<R> = Arc<Slot<<R as Register>::Entry>>;
@@ -118,6 +130,7 @@ impl<R: Register> Standings<R> {
         Standings {
             register,
             slots: Mutex::default(),
+            strangers: Strangers::new(),
         }
     }
 
@@ -127,10 +140,16 @@ impl<R: Register> Standings<R> {
             let slot = self.slot(name);
             let known = match slot.known(FRESH) {
                 Some(known) => known,
-                None => self.ask(name, &slot, FRESH).await?,
+                None => match self.ask(name, &slot, FRESH).await {
+                    Ok(known) => known,
+                    Err(fault) => {
+                        self.forget(name, slot, 0);
+                        return Err(fault);
+                    }
+                },
             };
             let Some(entry) = known.entry else {
-                self.forget_unknown(name);
+                self.forget(name, slot, MOST_UNKNOWN);
                 return Ok(None);
             };
             // Ended while the database was asked: the answer may be from before that.
@@ -153,19 +172,40 @@ impl<R: Register> Standings<R> {
                 return Ok(known);
             }
             let generation = slot.generation();
-            match self.register.look_up(&[name]).await {
-                Ok(mut entries) => slot.learn(entries.remove(name), generation),
+            match self.ask_in_turn(name, slot).await {
+                Ok(entry) => slot.learn(entry, generation),
                 Err(fault) => return slot.known(STALE).ok_or(fault),
             }
         }
     }
 
+    /// Asks the database, about a stranger only when it is its turn.
+    async fn ask_in_turn(
+        &self,
+        name: &R::Name,
+        slot: &Slot<R::Entry>,
+    ) -> Result<Option<R::Entry>, Fault> {
+        let is_stranger = R::can_be_made_up(name) && slot.entry().is_none();
+        let _turn = match is_stranger {
+            true => Some(self.strangers.turn().await?),
+            false => None,
+        };
+        let mut entries = self.register.look_up(&[name]).await?;
+        Ok(entries.remove(name))
+    }
+
+    /// Forgets what nobody has asked about for long, and what came to nothing. Asks nobody.
+    pub(super) fn tidy(&self) {
+        self.lock()
+            .retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_worth_keeping());
+    }
+
     /// Asks again about what has something running, ends what is over, and forgets what nobody has
     /// asked about for long.
     pub(super) async fn refresh(&self) {
+        self.tidy();
         let ageing: Vec<(R::Name, SlotOf<R>)> = {
-            let mut slots = self.lock();
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_worth_keeping());
+            let slots = self.lock();
             let running = slots.iter().filter(|(_, slot)| Arc::strong_count(slot) > 1);
             let ageing = running.filter(|(_, slot)| slot.known(AGEING).is_none());
             ageing
@@ -214,9 +254,13 @@ impl<R: Register> Standings<R> {
         }
     }
 
-    fn forget_unknown(&self, name: &R::Name) {
+    /// Gives a slot back that nothing good is known of; past so many it is not kept. Whoever else
+    /// holds it still may learn something, and then has to be found by [`Standings::end`].
+    fn forget(&self, name: &R::Name, slot: SlotOf<R>, most: usize) {
         let mut slots = self.lock();
-        if slots.len() > MOST_UNKNOWN {
+        drop(slot);
+        let is_idle = |slot: &SlotOf<R>| Arc::strong_count(slot) == 1 && slot.entry().is_none();
+        if slots.len() > most && slots.get(name).is_some_and(is_idle) {
             slots.remove(name);
         }
     }
@@ -233,6 +277,31 @@ impl<R: Register> Standings<R> {
 
     fn lock(&self) -> MutexGuard<'_, Slots<R>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those whom nobody knows. However many come, they leave most of the database to all others.
+struct Strangers {
+    /// Places for those who ask and for those who wait.
+    places: Semaphore,
+    asking: Semaphore,
+}
+
+impl Strangers {
+    fn new() -> Strangers {
+        Strangers {
+            places: Semaphore::new(MOST_ASKING + MOST_WAITING),
+            asking: Semaphore::new(MOST_ASKING),
+        }
+    }
+
+    /// Waits to be the next, unless too many do.
+    async fn turn(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {
+        let too_many = "too many credentials that nobody knows are asked about at once";
+        let too_many = || Fault::Unreachable(too_many.to_owned());
+        let place = self.places.try_acquire().map_err(|_| too_many())?;
+        let asking = self.asking.acquire().await.map_err(|_| too_many())?;
+        Ok([place, asking])
     }
 }
 
@@ -309,7 +378,51 @@ impl<E> Slot<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::{Context, Waker};
+
+    use tokio_util::task::TaskTracker;
+
     use super::*;
+
+    /// Knows that 0 is good and all else is none; even numbers can be made up.
+    struct Numbers {
+        is_down: AtomicBool,
+        asked: AtomicUsize,
+        /// One for each answer that may be given.
+        answers: Semaphore,
+    }
+
+    impl Numbers {
+        fn with(answers: usize) -> Arc<Standings<Numbers>> {
+            Arc::new(Standings::new(Numbers {
+                is_down: AtomicBool::new(false),
+                asked: AtomicUsize::new(0),
+                answers: Semaphore::new(answers),
+            }))
+        }
+    }
+
+    impl Register for Numbers {
+        type Name = u32;
+        type Entry = &'static str;
+
+        fn can_be_made_up(name: &u32) -> bool {
+            name.is_multiple_of(2)
+        }
+
+        async fn look_up(&self, names: &[&u32]) -> Result<HashMap<u32, &'static str>, Fault> {
+            if self.is_down.load(Ordering::Relaxed) {
+                return Err(Fault::Unreachable("it is down".to_owned()));
+            }
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let answer = self.answers.acquire().await;
+            answer.expect("it stays open").forget();
+            let good = names.iter().filter(|name| ***name == 0);
+            Ok(good.map(|name| (**name, "good")).collect())
+        }
+    }
 
     #[test]
     fn an_answer_from_before_a_change_is_not_kept() {
@@ -320,5 +433,71 @@ mod tests {
         assert!(slot.known(STALE).is_none());
         slot.learn(Some("user"), slot.generation());
         assert_eq!(slot.entry().as_deref(), Some(&"user"));
+    }
+
+    #[tokio::test]
+    async fn what_strangers_make_up_while_the_database_is_gone_takes_no_memory() {
+        let standings = Numbers::with(1);
+        let known = standings.of(&0).await.expect("an answer");
+        standings.register.is_down.store(true, Ordering::Relaxed);
+        for made_up in 1..=10_000 {
+            assert!(standings.of(&made_up).await.is_err());
+        }
+        assert_eq!(standings.lock().len(), 1, "the one that is known");
+        assert!(standings.of(&0).await.is_ok_and(|found| found.is_some()));
+        drop(known);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_before_the_answer_is_forgotten_without_asking_the_database() {
+        let standings = Numbers::with(1);
+        let running = standings.of(&0).await.expect("an answer").expect("good");
+        for name in 1..=100 {
+            let asking = pin!(standings.of(&name));
+            let mut nobody = Context::from_waker(Waker::noop());
+            assert!(asking.poll(&mut nobody).is_pending());
+        }
+        assert_eq!(standings.lock().len(), 101);
+        standings.tidy();
+        assert_eq!(standings.lock().len(), 1);
+        standings.end(|_, _| true);
+        assert!(running.is_revoked(), "what runs can still be ended");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_beside_one_that_got_no_answer_can_still_be_ended() {
+        let standings = Numbers::with(0);
+        let (first, second) = (standings.slot(&0), standings.slot(&0));
+        standings.forget(&0, first, 0);
+        second.learn(Some("good"), second.generation());
+        standings.end(|name, _| *name == 0);
+        assert!(second.revoked.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_leaves_the_database_to_others() {
+        let (standings, tasks) = (Numbers::with(0), TaskTracker::new());
+        let ask = |name| {
+            let standings = Arc::clone(&standings);
+            tasks.spawn(async move { standings.of(&name).await.map(|found| found.is_some()) })
+        };
+        let most = MOST_ASKING + MOST_WAITING;
+        let strangers: Vec<_> = (2..).step_by(2).take(most).map(ask).collect();
+        while standings.strangers.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let asked = || standings.register.asked.load(Ordering::Relaxed);
+        assert_eq!(asked(), MOST_ASKING);
+        assert!(standings.of(&0).await.is_err(), "one too many");
+        assert_eq!(asked(), MOST_ASKING, "it costs nothing");
+        let signed = ask(1);
+        while asked() == MOST_ASKING {
+            tokio::task::yield_now().await;
+        }
+        standings.register.answers.add_permits(most + 2);
+        for asking in strangers.into_iter().chain([signed]) {
+            assert!(!asking.await.expect("no panic").expect("an answer"));
+        }
+        assert!(standings.of(&0).await.is_ok_and(|found| found.is_some()));
     }
 }

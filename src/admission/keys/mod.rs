@@ -8,8 +8,7 @@ pub mod rules;
 mod secret;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
@@ -90,8 +89,8 @@ impl RelayKey {
 enum Name {
     /// By what its holder shows.
     Hash([u8; 32]),
-    /// By what was made with it.
-    Id(Box<str>),
+    /// By what was made with it when it had this version: after a rotation that is none.
+    Maker { id: Box<str>, version: i64 },
 }
 
 /// All keys, as the database knows them.
@@ -100,6 +99,11 @@ struct Book(Arc<Shelf>);
 impl Register for Book {
     type Name = Name;
     type Entry = RelayKey;
+
+    /// Tokens, which name their maker, are sealed.
+    fn can_be_made_up(name: &Name) -> bool {
+        matches!(name, Name::Hash(_))
+    }
 
     async fn look_up(&self, names: &[&Name]) -> Result<HashMap<Name, RelayKey>, Fault> {
         let store = self.0.look().await;
@@ -111,7 +115,7 @@ impl Register for Book {
         for name in names {
             match name {
                 Name::Hash(hash) => drop(hashes.insert(hex(hash), *hash)),
-                Name::Id(id) => ids.push(&**id),
+                Name::Maker { id, .. } => ids.push(&**id),
             }
         }
         let shown: Vec<&str> = hashes.keys().map(String::as_str).collect();
@@ -126,10 +130,33 @@ impl Register for Book {
         }
         for key in by_id {
             if let Some(key) = RelayKey::of(key, now_ms) {
-                entries.insert(Name::Id(key.id.as_str().into()), key);
+                let (id, version) = (key.id.as_str().into(), key.version);
+                entries.insert(Name::Maker { id, version }, key);
             }
         }
         Ok(entries)
+    }
+}
+
+/// What is known of whether any key was ever made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// There is no database.
+    Nowhere,
+    /// The database has said so.
+    None,
+    /// There is a database, and it has not said anything yet.
+    Unknown,
+    Some,
+}
+
+impl Made {
+    /// What is known when this is heard. A database that falls silent takes nothing back.
+    fn and(self, heard: Made) -> Made {
+        match (self, heard) {
+            (Made::Some, _) | (Made::None, Made::Unknown) => self,
+            _ => heard,
+        }
     }
 }
 
@@ -137,8 +164,7 @@ impl Register for Book {
 pub struct RelayKeys {
     shelf: Arc<Shelf>,
     standings: Standings<Book>,
-    /// Whether any key was ever made: then nobody gets in without a credential.
-    any: AtomicBool,
+    made: Mutex<Made>,
 }
 
 impl RelayKeys {
@@ -147,13 +173,18 @@ impl RelayKeys {
         RelayKeys {
             standings: Standings::new(Book(Arc::clone(&shelf))),
             shelf,
-            any: AtomicBool::new(false),
+            made: Mutex::new(Made::Nowhere),
         }
     }
 
-    /// Whether any key was ever made.
+    /// Whether any key was ever made, or may have been as nobody can tell yet: then nobody gets in
+    /// without a credential.
     pub fn any(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
+        matches!(*self.made(), Made::Some | Made::Unknown)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the database, which they share with accounts, answered when it was last asked; `None`
@@ -173,15 +204,15 @@ impl RelayKeys {
 
     /// How the key stands that made something when it had this version.
     pub(super) async fn maker(&self, id: &str, version: i64) -> Result<Option<Standing>, Refusal> {
-        let standing = self.standing(Name::Id(id.into())).await?;
-        Ok(standing.filter(|standing| standing.entry().version == version))
+        let id = id.into();
+        self.standing(Name::Maker { id, version }).await
     }
 
     async fn standing(&self, name: Name) -> Result<Option<Standing>, Refusal> {
         let standing = self.standings.of(&name).await.map_err(failed)?;
         let standing = standing.filter(|standing| !standing.entry().has_expired());
         if standing.is_some() {
-            self.any.store(true, Ordering::Relaxed);
+            *self.made() = Made::Some;
         }
         Ok(standing)
     }
@@ -199,7 +230,7 @@ impl RelayKeys {
     /// A key was revoked or rotated.
     pub fn end_key(&self, id: &str) {
         self.standings.end(|name, key| match (name, key) {
-            (Name::Id(named), _) => **named == *id,
+            (Name::Maker { id: named, .. }, _) => **named == *id,
             (_, Some(key)) => key.id == id,
             // Somebody asks about it now, and may hear what was.
             (_, None) => true,
@@ -238,10 +269,15 @@ impl RelayKeys {
                 };
                 let mut conditions = store.conditions();
                 let is_up = *conditions.borrow_and_update() == Condition::Up;
+                if !is_up {
+                    self.standings.tidy();
+                }
                 tokio::select! {
                     () = tokio::time::sleep(SWEEP), if is_up => self.sweep().await,
-                    () = tokio::time::sleep(PROBE), if !is_up => drop(store.probe().await),
-                    _ = conditions.changed() => {}
+                    () = tokio::time::sleep(PROBE), if !is_up => if store.probe().await.is_ok() {
+                        self.note_any().await;
+                    },
+                    _ = conditions.changed() => self.note_any().await,
                 }
             }
         };
@@ -257,12 +293,36 @@ impl RelayKeys {
     }
 
     async fn note_any(&self) {
-        // What is wrong with it is said when a key is shown.
-        if let Ok(Some(store)) = self.shelf.look().await
-            && !self.any()
-            && let Ok(true) = store.has_keys().await
-        {
-            self.any.store(true, Ordering::Relaxed);
+        if *self.made() == Made::Some {
+            return;
+        }
+        let heard = match self.shelf.look().await {
+            Ok(None) => Made::Nowhere,
+            Ok(Some(store)) => match store.has_keys().await {
+                Ok(true) => Made::Some,
+                Ok(false) => Made::None,
+                Err(_) => Made::Unknown,
+            },
+            // What is wrong with it is said when a key is shown.
+            Err(_) => Made::Unknown,
+        };
+        let mut made = self.made();
+        *made = made.and(heard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_there_are_keys_is_supposed_until_the_database_says_no_and_never_forgotten() {
+        assert_eq!(Made::Nowhere.and(Made::Unknown), Made::Unknown);
+        assert_eq!(Made::Unknown.and(Made::None), Made::None);
+        assert_eq!(Made::None.and(Made::Unknown), Made::None);
+        assert_eq!(Made::None.and(Made::Some), Made::Some);
+        for heard in [Made::Nowhere, Made::None, Made::Unknown] {
+            assert_eq!(Made::Some.and(heard), Made::Some);
         }
     }
 }

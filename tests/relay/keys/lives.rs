@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::support::Postgres;
 use crate::support::ws::Socket;
 
 /// Events that never stop by themselves.
@@ -141,6 +142,42 @@ async fn what_runs_by_a_key_ends_within_a_minute_on_relays_that_were_not_told() 
     );
 }
 
+/// A token names its maker, whom the database still knows: in another version.
+#[tokio::test]
+async fn what_runs_by_a_token_ends_within_a_minute_of_a_rotation_that_no_relay_was_told() {
+    let people = People::start(Home::Sqlite).await;
+    let replica = people.replica(&[]).await;
+    let (key, id) = make(&people.database, &[]).await;
+    let sealed = token(&people, &key).await;
+    let here = Running::start(&people.relay, &sealed).await;
+    let there = Running::start(&replica, &sealed).await;
+    let start = std::time::Instant::now();
+    let rotated = people
+        .database
+        .json(&["key", "rotate", &id, "--json"], "")
+        .await;
+    let fresh = token(&people, rotated["key"].as_str().expect("a key")).await;
+    let line = bearer(&fresh);
+    for relay in [&people.relay, &replica] {
+        let answer = call(relay, "GET", "/v1/models", &[&line], None).await;
+        assert_eq!(answer.status, 200, "at once: {}", answer.text());
+    }
+    let ends = async { tokio::join!(here.end(), there.end()) };
+    tokio::time::timeout(A_MINUTE, ends)
+        .await
+        .expect("both end within a minute");
+    let answer = ask(&people, "GET", "/v1/models", &sealed, None).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    trust::record_part(
+        "P28",
+        "tokens",
+        &format!(
+            "rotated by the command line: a stream and a socket of a sealed token ended on two relays within {} s; tokens of the new key opened both at once",
+            start.elapsed().as_secs()
+        ),
+    );
+}
+
 #[tokio::test]
 async fn a_key_ends_when_it_says() {
     let people = People::start(Home::Sqlite).await;
@@ -191,4 +228,24 @@ async fn known_keys_go_on_while_the_database_is_gone_and_others_are_503() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn strangers_stay_out_until_the_database_has_said_that_there_are_no_keys() {
+    let postgres = Postgres::start();
+    let database = Database::at(postgres.database());
+    postgres.tell("stop");
+    let alone = [("SECRET_KEY", ""), ("ALLOW_ANONYMOUS", "true")];
+    let people = People::start_on(database, &alone).await;
+    let answer = people.call("GET", "/v1/models", None, None).await;
+    assert_eq!(answer.status, 401, "{}", answer.text());
+    postgres.tell("start");
+    let start = std::time::Instant::now();
+    while people.call("GET", "/v1/models", None, None).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never asks");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    postgres.tell("stop");
+    let answer = people.call("GET", "/v1/models", None, None).await;
+    assert_eq!(answer.status, 200, "it said so: {}", answer.text());
 }
