@@ -45,7 +45,10 @@ pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, 
                 Kind::Unauthorized,
                 "This relay does not know that credential, or it has expired. Check it, or ask the operator for a new one.",
             )
-            .because("unknown or expired relay credential"));
+            .because(match keys.is_one(token) {
+                true => "no such relay key here, or one that is revoked or has expired",
+                false => "a relay key that is mistyped or cut off: its checksum is wrong",
+            }));
         }
     }
     let has_credentials = access.relay_token.is_some() || accounts.is_some() || keys.any();

@@ -148,6 +148,12 @@ impl Permit {
         self.reason = Some(refusal.kind());
     }
 
+    /// Notes that the relay cut an answer whose head the client has, and why.
+    pub fn cut_short(&mut self, outcome: Outcome, why: &Refusal) {
+        self.outcome = Some(outcome);
+        self.reason = Some(why.kind());
+    }
+
     /// Notes that it was the upstream that broke the exchange, and how.
     pub fn broken_by_upstream(&mut self, fault: Kind) {
         self.fault = Some(fault);

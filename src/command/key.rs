@@ -44,12 +44,12 @@ enum Verb {
     },
     /// Put a new key in the place of one: the old one, what runs by it and its tokens are over
     Rotate {
-        /// As the list shows it
+        /// As the list shows it, or the key itself
         id: String,
     },
     /// Revoke a key, with what runs by it and its tokens
     Revoke {
-        /// As the list shows it
+        /// As the list shows it, or the key itself
         id: String,
     },
 }
@@ -113,6 +113,7 @@ pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
                 say_json(&view(&key))?;
             }
             Verb::Rotate { id } => {
+                let id = registry.key(&id).await.map_err(refused)?.id;
                 let key = registry.rotate(&id).await.map_err(refused)?;
                 match is_json {
                     true => say_json(&json!({ "id": id, "key": key }))?,
@@ -123,6 +124,7 @@ pub(super) fn run(arguments: Arguments, config: &Config) -> Result<ExitCode> {
                 }
             }
             Verb::Revoke { id } => {
+                let id = registry.key(&id).await.map_err(refused)?.id;
                 registry.revoke(&id).await.map_err(refused)?;
                 match is_json {
                     true => say_json(&json!({ "revoked": id }))?,

@@ -54,6 +54,7 @@ pub(super) struct KeyList {
 
 /// A key to make.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewKey {
     /// 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]

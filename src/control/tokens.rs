@@ -19,6 +19,7 @@ const LIFE_S: u64 = 600;
 
 /// A token to make.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     /// How many seconds it may start things for: 10 to 7200, 600 unless said.
     #[schema(minimum = 10, maximum = 7200)]

@@ -82,7 +82,7 @@ impl RelayedBody {
                 Some(Some(Ok(_))) => {}
                 Some(Some(Err(fault))) => return self.exchange.broke(&fault),
                 Some(None) => return self.exchange.gone(),
-                None => return drop(self.exchange.revoked()),
+                None => return drop(self.exchange.revoked_midway()),
             }
         }
     }
@@ -179,7 +179,7 @@ impl Body for RelayedBody {
             return Poll::Ready(Some(Err(cut)));
         }
         if self.revocation.poll(cx).is_ready() {
-            let refusal = self.exchange.revoked();
+            let refusal = self.exchange.revoked_midway();
             return Poll::Ready(Some(self.tell(Cut::Revoked, &refusal)));
         }
         let frame = match Pin::new(&mut self.reply).poll_frame(cx) {

@@ -124,11 +124,15 @@ impl Exchange {
 
     /// It was: what the client hears.
     pub(super) fn revoked(&mut self) -> Refusal {
-        let refusal = Refusal::new(
-            Kind::Unauthorized,
-            "The credential of this request was withdrawn while it ran. Log in again.",
-        );
+        let refusal = withdrawn();
         self.permit.refused(Outcome::Revoked, &refusal);
+        refusal
+    }
+
+    /// The same behind a head that the client has.
+    pub(super) fn revoked_midway(&mut self) -> Refusal {
+        let refusal = withdrawn();
+        self.permit.cut_short(Outcome::Revoked, &refusal);
         refusal
     }
 
@@ -161,6 +165,13 @@ impl Exchange {
         self.permit.refused(Outcome::Refused, &refusal);
         refusal
     }
+}
+
+fn withdrawn() -> Refusal {
+    Refusal::new(
+        Kind::Unauthorized,
+        "The credential of this request was withdrawn while it ran. Get a new one: log in again, or ask where it came from.",
+    )
 }
 
 fn outcome_of(fault: &Fault) -> Outcome {

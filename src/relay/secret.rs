@@ -147,9 +147,16 @@ fn read_request(body: &Bytes, page: Option<&str>) -> Result<(Bytes, TokenTerms),
         // The upstream says what is wrong.
         return Ok((body.clone(), terms));
     };
-    terms.model = request
-        .object("session")
-        .and_then(|session| session.string("model"));
+    if let Some(session) = request.object("session") {
+        if session.get(RULES).is_some() {
+            return Err(Refusal::new(
+                Kind::Unclear,
+                "`relay_rules` stands beside `session`, not in it.",
+            )
+            .about(RULES));
+        }
+        terms.model = session.string("model");
+    }
     let Some(rules) = request.take(RULES) else {
         return Ok((body.clone(), terms));
     };

@@ -202,6 +202,11 @@ impl RelayKeys {
         }
     }
 
+    /// Whether it could be a key, by its form and its checksum.
+    pub(super) fn is_one(&self, key: &str) -> bool {
+        secret::hash(key).is_some()
+    }
+
     /// How the key stands that made something when it had this version.
     pub(super) async fn maker(&self, id: &str, version: i64) -> Result<Option<Standing>, Refusal> {
         let id = id.into();

@@ -162,7 +162,7 @@ impl Ending {
                 codes.of_refusal(Kind::Unauthorized),
                 "the credential was withdrawn",
                 Kind::Unauthorized,
-                "The credential that opened this session was withdrawn. Log in again.",
+                "The credential that opened this session was withdrawn. Get a new one: log in again, or ask where it came from.",
             ),
             Ending::Overloaded => explained(
                 codes.of_refusal(Kind::Overloaded),

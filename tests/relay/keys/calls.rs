@@ -203,7 +203,7 @@ async fn a_live_session_is_its_makers_on_every_route() {
     let relay = &people.relay;
     let alice = people.join("alice").await.access;
     let (key, _) = make(&people.database, &[]).await;
-    let (judged, _) = make(&people.database, &["--pin", "model"]).await;
+    let (judged, _) = make(&people.database, &["--models", "gpt-live-1"]).await;
     let (stranger, _) = make(&people.database, &[]).await;
     for maker in [&key, &judged, &alice, &RELAY_TOKEN.to_owned()] {
         let made = live_by_http(relay, maker).await;

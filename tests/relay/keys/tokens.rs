@@ -322,8 +322,11 @@ async fn replicas_that_share_a_key_open_each_others_tokens_also_while_it_changes
     let both = format!("{KEYS},{OLD}");
     let own = [("TOKEN_KEY", OLD), ("RELAY_TOKEN", RELAY_TOKEN)];
     let people = People::start_with(Home::Sqlite, &own).await;
-    let rotating = people.replica(&[("TOKEN_KEY", &both)]).await;
-    let new = people.replica(&[("TOKEN_KEY", KEYS)]).await;
+    let replica = async |keys: &str| {
+        let own = [("TOKEN_KEY", keys), ("RELAY_TOKEN", RELAY_TOKEN)];
+        people.replica(&own).await
+    };
+    let (rotating, new) = (replica(&both).await, replica(KEYS).await);
     let (key, _) = make(&people.database, &[]).await;
     let line = bearer(&key);
     let mint = async |relay: &Relay| {
