@@ -160,8 +160,8 @@ pub(super) async fn rotate(
     Id(id): Id,
 ) -> Result<Json<MadeKey>, No> {
     let registry = control.gate.keys().registry()?;
-    own(&registry, user.account(), &id).await?;
-    rotated(&control, &registry, user.account(), &id).await
+    let known = own(&registry, user.account(), &id).await?;
+    rotated(&control, &registry, user.account(), known).await
 }
 
 /// Revokes a key of one's own, and ends at once what it and its tokens do.
@@ -263,7 +263,8 @@ pub(super) async fn rotate_any(
     Id(id): Id,
 ) -> Result<Json<MadeKey>, No> {
     let registry = control.gate.keys().registry()?;
-    rotated(&control, &registry, admin.account(), &id).await
+    let known = registry.key(&id).await?;
+    rotated(&control, &registry, admin.account(), known).await
 }
 
 /// Revokes any key, and ends at once what it and its tokens do.
@@ -331,12 +332,12 @@ async fn rotated(
     control: &Control,
     registry: &Registry,
     by: &Account,
-    id: &str,
+    known: Key,
 ) -> Result<Json<MadeKey>, No> {
-    let key = registry.rotate(id).await?;
-    control.gate.keys().end_key(id);
-    tracing::info!(key = id, by = by.user_id, "a relay key was rotated");
-    let known = registry.key(id).await?.into();
+    let (key, known) = registry.rotate_known(known).await?;
+    control.gate.keys().end_key(&known.id);
+    tracing::info!(key = known.id, by = by.user_id, "a relay key was rotated");
+    let known = known.into();
     Ok(Json(MadeKey { key, known }))
 }
 

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{BATCH, Fault, Store};
+use super::{BATCH, Fault, Store, User};
 
 /// A relay key, without the key itself: nobody but its maker ever saw that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct NewKey<'a> {
     /// For its maker.
     pub name: &'a str,
     /// Whose it is; `None` for the operator's.
-    pub user_id: Option<&'a str>,
+    pub owner: Option<&'a User>,
     /// JSON.
     pub rules: &'a str,
     /// Milliseconds since the epoch.
@@ -54,8 +54,8 @@ pub struct NewKey<'a> {
 }
 
 impl Store {
-    /// Adds a key.
-    pub async fn add_key(&self, new: &NewKey<'_>) -> Result<(), Fault> {
+    /// Adds a key: what is known of it from now on.
+    pub async fn add_key(&self, new: &NewKey<'_>) -> Result<Key, Fault> {
         let sql = "INSERT INTO relay_keys (id, hash, hint, name, user_id, rules, version, created_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)";
         let query = sqlx::query(sql)
@@ -63,11 +63,25 @@ impl Store {
             .bind(new.hash)
             .bind(new.hint)
             .bind(new.name)
-            .bind(new.user_id)
+            .bind(new.owner.map(|owner| owner.id.as_str()))
             .bind(new.rules)
             .bind(new.now_ms)
             .bind(new.expires_at_ms);
-        self.ask(query.execute(&self.writer)).await.map(|_| ())
+        self.ask(query.execute(&self.writer)).await?;
+        // Not read again: were that to fail, nobody would ever see the key that was made.
+        Ok(Key {
+            id: new.id.to_owned(),
+            hint: new.hint.to_owned(),
+            name: new.name.to_owned(),
+            user_id: new.owner.map(|owner| owner.id.clone()),
+            username: new.owner.map(|owner| owner.username.clone()),
+            is_owner_active: new.owner.is_none_or(|owner| owner.is_active),
+            rules: new.rules.to_owned(),
+            version: 0,
+            created_at_ms: new.now_ms,
+            expires_at_ms: new.expires_at_ms,
+            is_revoked: false,
+        })
     }
 
     /// The key with this hash.

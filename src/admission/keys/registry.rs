@@ -9,7 +9,7 @@ use super::secret::{self, hint, new_key};
 use crate::admission::accounts::directory::failed;
 use crate::admission::accounts::keys::hash;
 use crate::error::{Kind, Problem, Refusal};
-use crate::store::{Key, NewKey, Store, now_ms};
+use crate::store::{Key, NewKey, Store, User, now_ms};
 
 /// The most keys of one user that were not revoked.
 const MOST: i64 = 500;
@@ -61,6 +61,10 @@ impl Registry {
                 "This user has 500 keys. Revoke those that nobody uses.",
             ));
         }
+        let owner = match owner {
+            Some(owner) => Some(self.owner(owner).await?),
+            None => None,
+        };
         let (id, key) = (Uuid::new_v4().to_string(), new_key());
         let rules = serde_json::to_string(&wish.rules).unwrap_or_default();
         let new = NewKey {
@@ -68,13 +72,18 @@ impl Registry {
             hash: &hash(&key),
             hint: hint(&key),
             name,
-            user_id: owner,
+            owner: owner.as_ref(),
             rules: &rules,
             expires_at_ms: wish.expires_at_ms,
             now_ms: now_ms(),
         };
-        self.store.add_key(&new).await.map_err(failed)?;
-        Ok((key, self.key(&id).await?))
+        let known = self.store.add_key(&new).await.map_err(failed)?;
+        Ok((key, known))
+    }
+
+    async fn owner(&self, id: &str) -> Result<User, Refusal> {
+        let owner = self.store.user(id).await.map_err(failed)?;
+        owner.ok_or_else(|| Refusal::new(Kind::NotFound, "There is no such user."))
     }
 
     /// A key by its id, or by the key itself.
@@ -108,6 +117,17 @@ impl Registry {
             true => Ok(key),
             false => Err(Registry::no_such_key()),
         }
+    }
+
+    /// The same for a key that was looked up before, and what is known of the new one.
+    pub async fn rotate_known(&self, known: Key) -> Result<(String, Key), Refusal> {
+        let key = self.rotate(&known.id).await?;
+        let known = Key {
+            hint: hint(&key).to_owned(),
+            version: known.version + 1,
+            ..known
+        };
+        Ok((key, known))
     }
 
     /// Revokes a key.

@@ -21,6 +21,57 @@ on_both! {
 }
 
 on_both! {
+    async fn what_is_said_of_a_key_that_was_just_made_is_what_is_kept_of_it(home: Home) {
+        let people = People::start(home).await;
+        let admin = people.admin().await.access;
+        people.join("alice").await;
+        let rules = json!({ "families": ["models"] });
+        for user in [json!(null), json!("alice")] {
+            let wish = json!({ "name": "laptop", "rules": rules, "expires_at": "2099-01-01T00:00:00Z", "user": user });
+            let made = ask(&people, "POST", "/api/v1/admin/keys", &admin, Some(&wish)).await.json();
+            let path = format!("/api/v1/admin/keys/{}", made["id"].as_str().expect("an id"));
+            let rotate = format!("{path}/rotate");
+            assert_kept(made, &people, &path, &admin).await;
+            let rotated = ask(&people, "POST", &rotate, &admin, None).await.json();
+            assert_kept(rotated, &people, &path, &admin).await;
+        }
+    }
+}
+
+/// The same as what is shown later, but for the key.
+async fn assert_kept(mut said: Value, people: &People, path: &str, admin: &str) {
+    let key = said.as_object_mut().and_then(|said| said.remove("key"));
+    assert!(key.is_some_and(|key| key.is_string()), "{said}");
+    assert_eq!(said, ask(people, "GET", path, admin, None).await.json());
+}
+
+/// The row is gone as soon as it is written, so that nothing can be read after that.
+#[tokio::test]
+async fn a_key_is_shown_though_nothing_can_be_read_once_it_is_written() {
+    let people = People::start(Home::Sqlite).await;
+    let admin = people.admin().await.access;
+    let wish = json!({ "name": "laptop" });
+    let made = ask(&people, "POST", "/api/v1/admin/keys", &admin, Some(&wish))
+        .await
+        .json();
+    let rotate = format!(
+        "/api/v1/admin/keys/{}/rotate",
+        made["id"].as_str().expect("an id")
+    );
+    for sql in [
+        "CREATE TRIGGER rotated AFTER UPDATE ON relay_keys BEGIN DELETE FROM relay_keys WHERE id = NEW.id; END",
+        "CREATE TRIGGER made AFTER INSERT ON relay_keys BEGIN DELETE FROM relay_keys WHERE id = NEW.id; END",
+    ] {
+        people.database.change(sql).await;
+    }
+    for (path, body) in [(rotate.as_str(), None), ("/api/v1/admin/keys", Some(&wish))] {
+        let answer = ask(&people, "POST", path, &admin, body).await;
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+        assert!(answer.json()["key"].is_string(), "{path}");
+    }
+}
+
+on_both! {
     async fn owners_look_after_their_own_keys_and_admins_after_all(home: Home) {
         let people = People::start(home).await;
         let admin = people.admin().await.access;
