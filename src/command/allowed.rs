@@ -3,7 +3,8 @@
 use crate::config::{ClientSecrets, Config, Origins, Registration};
 
 /// One sentence per kind of caller.
-pub(super) fn allowed(config: &Config) -> Vec<String> {
+/// `has_keys`: relay keys were made.
+pub(super) fn allowed(config: &Config, has_keys: bool) -> Vec<String> {
     let access = &config.access;
     let lends = config.upstream.api_key.is_some();
     let everything = if lends {
@@ -37,9 +38,11 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
         None => lines.push("there are no accounts (SECRET_KEY)".to_owned()),
     }
     lines.push(
-        "a client with a relay key (rk_…, `openai-relay key create`): what its rules allow; once there is one, every client \
-         needs a credential"
-            .to_owned(),
+        match has_keys {
+            true => "a client with a relay key (rk_…): what its rules allow",
+            false => "there are no relay keys; once there is one (`openai-relay key create`), every client needs a credential",
+        }
+        .to_owned(),
     );
     lines.push(
         "a client with an ephemeral OpenAI credential (ek_…): the realtime and live routes and /offer, with its own credential".to_owned(),
@@ -52,14 +55,14 @@ pub(super) fn allowed(config: &Config) -> Vec<String> {
     }
     lines.push(format!(
         "a client with nothing: {}",
-        anonymous(config, everything)
+        anonymous(config, everything, has_keys)
     ));
     lines.push(format!("pages: {}", origins(config)));
     lines
 }
 
-fn anonymous(config: &Config, everything: &str) -> String {
-    if config.access.relay_token.is_some() || config.accounts.is_some() {
+fn anonymous(config: &Config, everything: &str, has_keys: bool) -> String {
+    if config.access.relay_token.is_some() || config.accounts.is_some() || has_keys {
         "refused with 401".to_owned()
     } else if config.access.allow_anonymous {
         format!("{everything} (ALLOW_ANONYMOUS=true)")

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::allowed::allowed;
 use super::{runtime, say};
 use crate::admission::Limiter;
-use crate::config::{self, BaseUrl, Config, Loaded};
+use crate::config::{self, BaseUrl, Config, DatabaseUrl, Loaded};
 use crate::fields::Fields;
 use crate::store;
 use crate::telemetry::{Counters, redact};
@@ -45,13 +45,19 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         "upstream {}: {}",
         config.upstream.base, found.words
     )));
-    let database = match &config.accounts {
-        Some(_) => runtime.block_on(store::reach(&config.database)),
-        None => Ok(()),
+    let database = match runtime.block_on(store::reach(&config.database)) {
+        // A file that is no database is no concern of a relay without accounts.
+        Err(_)
+            if config.accounts.is_none() && matches!(config.database, DatabaseUrl::Sqlite(_)) =>
+        {
+            Ok(false)
+        }
+        reached => reached,
     };
-    if config.accounts.is_some() {
+    let has_keys = matches!(database, Ok(true));
+    if config.accounts.is_some() || !matches!(database, Ok(false)) {
         let words = match &database {
-            Ok(()) => "reached".to_owned(),
+            Ok(_) => "reached".to_owned(),
             Err(error) => format!("not usable: {error:#}"),
         };
         say(&redact(&format!(
@@ -69,8 +75,12 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
     }
     let has_redis = redis.is_none_or(|(_, reached)| reached.is_ok());
     say("who may do what:");
-    for line in allowed(config) {
+    for line in allowed(config, has_keys) {
         say(&format!("  {line}"));
+    }
+    say("limits on callers:");
+    for limit in &config.limiting.limits {
+        say(&format!("  {limit}"));
     }
     Ok(match found.is_good && database.is_ok() && has_redis {
         true => ExitCode::SUCCESS,

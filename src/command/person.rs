@@ -49,7 +49,7 @@ pub(super) async fn store(config: &Config, missing: Missing, is_json: bool) -> R
     let database = place(&config.database);
     if missing == Missing::Refused && is_missing(&config.database) {
         bail!(
-            "there is no database {database}: DATABASE_URL names it, a relay with SECRET_KEY or `user add` makes it"
+            "there is no database {database}: DATABASE_URL names it, a relay with SECRET_KEY, `user add` or `key create` makes it"
         );
     }
     if !is_json {

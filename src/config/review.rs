@@ -147,7 +147,7 @@ fn review_access(config: &Config, notes: &mut Vec<String>) {
     if production {
         notes.push(
             "Neither `RELAY_TOKEN` nor `SECRET_KEY` nor `ALLOW_ANONYMOUS` is set: in production every request without an OpenAI credential of its \
-             own will be refused"
+             own or a relay key will be refused"
                 .to_owned(),
         );
     } else if reachable {

@@ -291,22 +291,22 @@ impl Store {
     }
 }
 
-/// Whether a database can be had, without changing anything in it.
-pub async fn reach(url: &DatabaseUrl) -> Result<()> {
+/// Whether a database can be had, without changing anything in it, and whether there are relay keys in it.
+pub async fn reach(url: &DatabaseUrl) -> Result<bool> {
     try_reach(url).await.map_err(|error| in_words(&error))
 }
 
-async fn try_reach(url: &DatabaseUrl) -> Result<()> {
+async fn try_reach(url: &DatabaseUrl) -> Result<bool> {
     sqlx::any::install_default_drivers();
     let connection = match url {
-        DatabaseUrl::Sqlite(None) => return Ok(()),
+        DatabaseUrl::Sqlite(None) => return Ok(false),
         DatabaseUrl::Sqlite(Some(path)) if !path.exists() => {
             let folder = path
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
             let folder = folder.unwrap_or(Path::new("."));
             anyhow::ensure!(folder.is_dir(), "there is no folder {}", folder.display());
-            return Ok(());
+            return Ok(false);
         }
         DatabaseUrl::Sqlite(Some(path)) => AnyConnection::connect(&read_only(path)?).await,
         DatabaseUrl::Postgres { url, .. } => {
@@ -318,7 +318,11 @@ async fn try_reach(url: &DatabaseUrl) -> Result<()> {
     };
     let mut connection = connection?;
     connection.execute("SELECT 1").await?;
-    connection.close().await.context("closing it")
+    // A database from before there were keys has no table of them.
+    let key = connection.fetch_optional("SELECT id FROM relay_keys LIMIT 1");
+    let has_keys = key.await.is_ok_and(|row| row.is_some());
+    connection.close().await.context("closing it")?;
+    Ok(has_keys)
 }
 
 /// A URL by which nothing in the file is changed.

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 
 use crate::support::relay::command;
 use crate::support::{
-    Connection, RELAY_TOKEN, RedisServer, Relay, SERVER_KEY, authorization, pair_with, request,
-    upstream,
+    Connection, Database, Home, RELAY_TOKEN, RedisServer, Relay, SERVER_KEY, authorization,
+    pair_with, request, upstream,
 };
 
 /// Runs a command to its end.
@@ -136,6 +136,34 @@ async fn check_says_in_words_that_all_is_well() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(!said.contains(SERVER_KEY) && !said.contains(RELAY_TOKEN));
+}
+
+#[tokio::test]
+async fn check_knows_of_relay_keys_and_shows_the_limits_that_hold() {
+    let upstream = upstream().await;
+    let base = upstream.base_url();
+    let database = Database::new(Home::Sqlite).await;
+    let variables = [
+        ("OPENAI_API_KEY", SERVER_KEY),
+        ("OPENAI_BASE_URL", base.as_str()),
+        ("DATABASE_URL", database.url.as_str()),
+        ("RATE_LIMITS", "chat=60/60"),
+    ];
+    let before = text(&run(&["check"], &variables).await.stdout);
+    assert!(before.contains("there are no relay keys"), "{before}");
+    assert!(before.contains("from this machine everything"), "{before}");
+    assert!(before.contains("\n  chat=60/1m per user\n"), "{before}");
+    database
+        .json(&["key", "create", "a client", "--json"], "")
+        .await;
+    let after = text(&run(&["check"], &variables).await.stdout);
+    for words in [
+        "app.db: reached",
+        "a client with a relay key (rk_…): what its rules allow",
+        "a client with nothing: refused with 401",
+    ] {
+        assert!(after.contains(words), "{words}: {after}");
+    }
 }
 
 #[tokio::test]

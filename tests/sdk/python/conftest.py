@@ -1,5 +1,6 @@
 """A stand-in upstream and a relay in front of it, as processes; the SDK's clients point at the relay."""
 
+import contextlib
 import os
 import sys
 
@@ -10,23 +11,26 @@ from pair import RELAY_TOKEN, ROOT, Pair
 
 sys.path.insert(0, str(ROOT / "tests" / "deploy"))
 import fronts
+import stores
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory):
-    """With FRONT=nginx (caddy, haproxy) the clients talk to that, over TLS; haproxy has three relays behind it."""
+    """With FRONT=nginx (caddy, haproxy) the clients talk to that, over TLS; haproxy has three relays behind it, which share a
+    Redis and a Postgres."""
     folder = tmp_path_factory.mktemp
-    pair = Pair(folder("relay"))
-    if front := os.environ.get("FRONT"):
-        others = [pair.another(folder("relay")) for _ in range(2 if front == "haproxy" else 0)]
-        with fronts.start(front, [pair.origin, *others], folder(front)) as running:
+    front = os.environ.get("FRONT")
+    with contextlib.ExitStack() as stack:
+        shared = stack.enter_context(stores.start()) if front == "haproxy" else {}
+        pair = Pair(folder("relay"), shared)
+        stack.callback(pair.stop)
+        if front:
+            others = [pair.another(folder("relay")) for _ in range(2 if front == "haproxy" else 0)]
+            running = stack.enter_context(fronts.start(front, [pair.origin, *others], folder(front)))
             os.environ["SSL_CERT_FILE"] = str(running.authority)
             pair.origin = running.origin
             pair.base_url = f"{running.origin}/v1"
-            yield pair
-    else:
         yield pair
-    pair.stop()
 
 
 @pytest.fixture(autouse=True)
