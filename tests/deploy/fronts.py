@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import pathlib
 import re
@@ -13,11 +14,18 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+
+
+def filled(text):
+    """An example with a secret in each place that says to put one there."""
+    return re.sub(r"replace-me[\w-]*", lambda found: hashlib.sha256(found[0].encode()).hexdigest(), text)
+
+
 # The .env of each page for moving in, and each example, by the name of its page or folder.
 ENV_FILES = {
     page.name: re.search(r"<!-- env -->\n```sh\n(.*?)```", page.read_text(), re.S)[1]
     for page in sorted((ROOT / "docs" / "moving").glob("*.md"))
-} | {example.parent.name: example.read_text() for example in sorted((DEPLOY / "compose").glob("*/.env.example"))}
+} | {example.parent.name: filled(example.read_text()) for example in sorted((DEPLOY / "compose").glob("*/.env.example"))}
 # `scripts/test` makes it, for localhost.
 CERTIFICATE = ROOT / ".test" / "tls"
 SOON = 20.0

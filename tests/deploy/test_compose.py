@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import run
-from fronts import DEPLOY, ENV_FILES, ROOT, program
+from fronts import DEPLOY, ENV_FILES, ROOT, filled, program
 from pair import BINARIES
 
 COMPOSE = DEPLOY / "compose"
@@ -34,7 +34,7 @@ def resolved(folder, tmp_path):
     """What docker-compose makes of the file with its example's variables."""
     copy = tmp_path / "deploy" / "compose" / folder
     shutil.copytree(COMPOSE / folder, copy)
-    shutil.copy(copy / ".env.example", copy / ".env")
+    (copy / ".env").write_text(filled((copy / ".env.example").read_text()))
     text = run(program("docker-compose"), "config", cwd=copy)
     return yaml.safe_load(text), copy
 
@@ -190,5 +190,14 @@ def dotenv(path):
 
 def test_each_example_is_a_configuration_that_the_relay_takes(tmp_path):
     for folder, _, _ in ORIGINS:
-        shutil.copy(COMPOSE / folder / ".env.example", tmp_path / ".env")
+        example = (COMPOSE / folder / ".env.example").read_text()
+        (tmp_path / ".env").write_text(filled(example))
         run(BINARIES / "openai-relay", "config", cwd=tmp_path, env={})
+
+
+@pytest.mark.parametrize("folder", ["c-accounts", "e-transparent", "production"])
+def test_secrets_that_stand_in_this_repository_are_refused_in_production(folder, tmp_path):
+    shutil.copy(COMPOSE / folder / ".env.example", tmp_path / ".env")
+    command = [BINARIES / "openai-relay", "config"]
+    refused = subprocess.run(command, cwd=tmp_path, env={"RELAY_ENV": "production"}, capture_output=True, text=True)
+    assert refused.returncode == 2 and "looks like the placeholder" in refused.stderr, refused

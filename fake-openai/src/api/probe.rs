@@ -147,9 +147,10 @@ pub(super) fn control(request: &Request<'_>, rest: &str) -> Answer {
 }
 
 pub(super) fn describe(record: &Received) -> Value {
+    // Names have no case: who asks for one should not miss it for its spelling.
     let fields = |list: &[(String, Vec<u8>)]| -> Vec<Value> {
         list.iter()
-            .map(|(name, value)| json!([name, String::from_utf8_lossy(value)]))
+            .map(|(name, value)| json!([name.to_ascii_lowercase(), String::from_utf8_lossy(value)]))
             .collect()
     };
     let shown = &record.body[..record.body.len().min(SHOWN)];
