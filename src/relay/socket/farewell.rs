@@ -62,10 +62,14 @@ impl Farewell {
 
     /// Says it, and waits for a moment until the client has read it.
     pub(super) async fn run(self, client: Link, head: Vec<u8>) {
-        let mut leg = Leg::new(client, Sender::Server);
+        let mut leg = Leg::new(client);
         leg.begin(head);
-        leg.say(Opcode::Text, self.event.as_bytes());
-        leg.say(Opcode::Close, &close_payload(self.code, &self.reason));
+        leg.say(Sender::Server, Opcode::Text, self.event.as_bytes());
+        leg.say(
+            Sender::Server,
+            Opcode::Close,
+            &close_payload(self.code, &self.reason),
+        );
         let _ = tokio::time::timeout(LAST_WORDS, leg.finish()).await;
     }
 }
@@ -78,11 +82,15 @@ fn reason(error: &Value) -> String {
 
 impl Leg {
     /// Queues what this side is told at the end. In mid-message there is no place for it.
-    pub(super) fn tell(&mut self, words: &Words, is_at_message_end: bool) {
+    pub(super) fn tell(&mut self, role: Sender, words: &Words, is_at_message_end: bool) {
         if let Some(error) = words.error.as_ref().filter(|_| is_at_message_end) {
-            self.say(Opcode::Text, error.to_socket_event().as_bytes());
+            self.say(role, Opcode::Text, error.to_socket_event().as_bytes());
         }
-        self.say(Opcode::Close, &close_payload(words.code, words.reason));
+        self.say(
+            role,
+            Opcode::Close,
+            &close_payload(words.code, words.reason),
+        );
     }
 
     /// Writes what is queued, ends the relay's side, and reads until the other side ends too: a

@@ -31,19 +31,16 @@ pub(super) struct Leg {
     pub(super) link: Link,
     /// There while the relay has something of its own to say.
     own: Option<Box<Own>>,
-    /// What the relay is when it writes here.
-    role: Sender,
     /// There while the side does not take what it is given.
     pace: Option<Box<Pace>>,
 }
 
 impl Leg {
-    /// `role`: as what the relay writes to this side.
-    pub(super) fn new(link: Link, role: Sender) -> Leg {
+    /// With nothing to say so far.
+    pub(super) fn new(link: Link) -> Leg {
         Leg {
             link,
             own: None,
-            role,
             pace: None,
         }
     }
@@ -58,9 +55,9 @@ impl Leg {
         self.own.get_or_insert_default().bytes = head;
     }
 
-    /// Queues a frame of the relay's own.
-    pub(super) fn say(&mut self, opcode: Opcode, payload: &[u8]) {
-        let mask = match self.role {
+    /// Queues a frame of the relay's own; `role`: as what it writes to this side.
+    pub(super) fn say(&mut self, role: Sender, opcode: Opcode, payload: &[u8]) {
+        let mask = match role {
             Sender::Client => Some(super::entropy::<4>()),
             Sender::Server => None,
         };

@@ -67,14 +67,20 @@ impl Session {
     }
 
     fn run<D: Direction>(self, client: Link, head: Vec<u8>, shared: D::Shared) -> Running<D> {
-        let mut relaying = Relaying::new(client, self.upstream, self.rules, self.patience, shared);
+        let mut relaying = Relaying::new(
+            client,
+            self.upstream,
+            self.rules,
+            self.patience,
+            self.codes,
+            shared,
+        );
         relaying.client.begin(head);
         relaying.departure = Some(self.exchange.departure());
         Running {
             phase: Phase::Relaying(relaying),
             revocation: self.exchange.revocation(),
             exchange: self.exchange,
-            codes: self.codes,
             model: self.model,
         }
     }
@@ -86,7 +92,6 @@ pub(super) struct Running<D: Direction> {
     phase: Phase<D>,
     revocation: Revocation,
     exchange: Exchange,
-    codes: Codes,
     model: Option<Box<str>>,
 }
 
@@ -131,10 +136,10 @@ where
         let Phase::Relaying(relaying) = std::mem::replace(&mut self.phase, Phase::Ended) else {
             return;
         };
-        let talk = relaying.talk(&ending, self.codes, self.model.take());
+        let talk = relaying.talk(&ending, self.model.take());
         let exchange = &mut self.exchange;
         exchange.talked(ending.outcome(), ending.cause(), talk);
-        self.phase = Phase::Ending(Box::pin(relaying.end(ending, self.codes)));
+        self.phase = Phase::Ending(Box::pin(relaying.end(ending)));
     }
 }
 
@@ -163,6 +168,7 @@ struct Relaying<D: Direction> {
     departure: Option<Departure>,
     /// There once the session has to end.
     parting: Option<Box<Parting>>,
+    codes: Codes,
     has_up_ended: bool,
     has_down_ended: bool,
     has_halted: bool,
@@ -176,12 +182,13 @@ impl<D: Direction> Relaying<D> {
         upstream: Link,
         rules: Arc<Rules>,
         patience: Arc<Patience>,
+        codes: Codes,
         shared: D::Shared,
     ) -> Relaying<D> {
         let now = Instant::now();
         Relaying {
-            client: Leg::new(client, Sender::Server),
-            upstream: Leg::new(upstream, Sender::Client),
+            client: Leg::new(client),
+            upstream: Leg::new(upstream),
             up: D::new(Side::Client, rules.max_message),
             down: D::new(Side::Upstream, rules.max_message),
             shared,
@@ -190,6 +197,7 @@ impl<D: Direction> Relaying<D> {
             timer: Box::pin(tokio::time::sleep_until(now)),
             departure: None,
             parting: None,
+            codes,
             has_up_ended: false,
             has_down_ended: false,
             has_halted: false,
@@ -351,7 +359,9 @@ impl<D: Direction> Relaying<D> {
             }
             let due = match self.dog.judge(now) {
                 Verdict::Ping(side) => {
-                    self.leg(side).say(Opcode::Ping, super::ping_payload());
+                    let role = side.other().sender();
+                    self.leg(side)
+                        .say(role, Opcode::Ping, super::ping_payload());
                     self.timer.as_mut().reset(now);
                     return Poll::Ready(None);
                 }
@@ -388,7 +398,7 @@ impl<D: Direction> Relaying<D> {
     }
 
     /// What went over it.
-    fn talk(&self, ending: &Ending, codes: Codes, model: Option<Box<str>>) -> Talk {
+    fn talk(&self, ending: &Ending, model: Option<Box<str>>) -> Talk {
         let (messages_up, bytes_up) = self.up.counts();
         let (messages_down, bytes_down) = self.down.counts();
         let told = |words: Option<Words>| words.map(|words| words.code);
@@ -398,26 +408,27 @@ impl<D: Direction> Relaying<D> {
             messages_down,
             bytes_up,
             bytes_down,
-            client_close: close_code(&self.up, told(ending.to_client(codes))),
+            client_close: close_code(&self.up, told(ending.to_client(self.codes))),
             upstream_close: close_code(&self.down, told(ending.to_upstream())),
         }
     }
 
     /// Tells both sides, as far as they can be told.
-    async fn end(mut self, ending: Ending, codes: Codes) {
+    async fn end(mut self, ending: Ending) {
         if matches!(ending, Ending::Cut) {
             return self.client.link.reset_on_close();
         }
-        let to_client = ending.to_client(codes);
+        let to_client = ending.to_client(self.codes);
         let to_upstream = ending.to_upstream();
         if let Some(words) = &to_upstream
             && self.up.is_at_frame_end()
         {
-            self.upstream.tell(words, false);
+            self.upstream.tell(Sender::Client, words, false);
         }
         match &to_client {
             Some(words) if self.down.is_at_frame_end() => {
-                self.client.tell(words, self.down.is_at_message_end());
+                let is_at_end = self.down.is_at_message_end();
+                self.client.tell(Sender::Server, words, is_at_end);
             }
             None if matches!(ending, Ending::Closed) => {}
             // In mid-frame only a reset shows that it was cut.
