@@ -7,6 +7,7 @@ mod deflate;
 mod ending;
 mod farewell;
 pub(crate) mod frame;
+mod group;
 mod handshake;
 mod interpreter;
 mod leg;

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 use super::ending::{Codes, Ending, Words};
 use super::farewell::LAST_WORDS;
 use super::frame::{Opcode, Sender};
+use super::group::grouped;
 use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::messages::MessagePump;
@@ -25,10 +26,6 @@ use crate::wire::Link;
 
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// From this wait on a session may be looked at so much later.
-const LONG_WAIT: Duration = Duration::from_secs(5);
-const GROUP: Duration = Duration::from_millis(250);
-
 /// How long nothing is looked at where nothing has a limit.
 const REST: Duration = Duration::from_secs(3600);
 
@@ -446,44 +443,11 @@ impl<D: Direction> Relaying<D> {
     }
 }
 
-/// The next time to look that this session shares with others: thousands of sessions that idle would
-/// wake the relay hundreds of times a second otherwise.
-fn grouped(due: Instant, now: Instant) -> Instant {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    if due.saturating_duration_since(now) < LONG_WAIT {
-        return due;
-    }
-    let since_first = due.saturating_duration_since(*FIRST).as_nanos();
-    let over = since_first % GROUP.as_nanos();
-    let missing = u64::try_from(GROUP.as_nanos() - over).unwrap_or_default();
-    due + Duration::from_nanos(missing)
-}
-
 /// What the side said that this direction comes from, else what it was told.
 fn close_code(pump: &impl Direction, told: Option<u16>) -> Option<u16> {
     match pump.close() {
         // RFC 6455 section 7.1.5: a close frame without a code counts as 1005.
         Some(close) => Some(close.code.unwrap_or(1005)),
         None => told,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sessions_that_wait_long_are_looked_at_together_a_little_later() {
-        let now = Instant::now();
-        let at = |milliseconds| now + Duration::from_millis(milliseconds);
-        let looks: std::collections::BTreeSet<Instant> = (0..1000)
-            .map(|late| grouped(at(30_000 + late), now))
-            .collect();
-        assert!(looks.len() <= 5, "{looks:?}");
-        for wait in [30_000, 30_001, 30_249] {
-            let look = grouped(at(wait), now);
-            assert!(look > at(wait) && look <= at(wait) + GROUP);
-        }
-        assert_eq!(grouped(at(4999), now), at(4999));
     }
 }
