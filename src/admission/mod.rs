@@ -19,6 +19,7 @@ mod sealed;
 mod sealing;
 mod sessions;
 mod standing;
+mod strangers;
 mod told;
 mod visitor;
 

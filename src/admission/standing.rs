@@ -8,9 +8,9 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+use super::strangers::Strangers;
 use crate::store::{BATCH, Fault};
 
 /// How often standings are looked after.
@@ -25,11 +25,6 @@ const AGEING: Duration = Duration::from_secs(45);
 const STALE: Duration = Duration::from_secs(15 * 60);
 /// Past so many, credentials that are none are not remembered: anybody can make them up.
 const MOST_UNKNOWN: usize = 20_000;
-/// How many strangers are asked about at once: half of a server's connections.
-const MOST_ASKING: usize = 4;
-/// How many more wait for that. A relay that has just started knows none of its clients.
-const MOST_WAITING: usize = 64;
-
 /// Who knows whether a credential is good.
 pub(super) trait Register: Send + Sync {
     /// What is asked about.
@@ -280,31 +275,6 @@ impl<R: Register> Standings<R> {
     }
 }
 
-/// Those whom nobody knows. However many come, they leave most of the database to all others.
-struct Strangers {
-    /// Places for those who ask and for those who wait.
-    places: Semaphore,
-    asking: Semaphore,
-}
-
-impl Strangers {
-    fn new() -> Strangers {
-        Strangers {
-            places: Semaphore::new(MOST_ASKING + MOST_WAITING),
-            asking: Semaphore::new(MOST_ASKING),
-        }
-    }
-
-    /// Waits to be the next, unless too many do.
-    async fn turn(&self) -> Result<[SemaphorePermit<'_>; 2], Fault> {
-        let too_many = "too many credentials that nobody knows are asked about at once";
-        let too_many = || Fault::Unreachable(too_many.to_owned());
-        let place = self.places.try_acquire().map_err(|_| too_many())?;
-        let asking = self.asking.acquire().await.map_err(|_| too_many())?;
-        Ok([place, asking])
-    }
-}
-
 impl<E> Slot<E> {
     /// Of which nothing is known yet.
     fn new() -> Slot<E> {
@@ -384,7 +354,10 @@ mod tests {
 
     use tokio_util::task::TaskTracker;
 
+    use tokio::sync::Semaphore;
+
     use super::*;
+    use crate::admission::strangers::{MOST_ASKING, MOST_WAITING};
 
     /// Knows that 0 is good and all else is none; even numbers can be made up.
     struct Numbers {

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_refusal_is_counted() {
-        let text = include_str!("../error.rs");
+        let text = include_str!("../error/kind.rs");
         let kinds = text.split("pub enum Kind {").nth(1).expect("the kinds");
         let kinds = kinds.split("\n}").next().expect("their end");
         let kinds: Vec<&str> = kinds

@@ -8,31 +8,27 @@ mod home;
 mod key;
 mod memory;
 mod redis;
+mod rule;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use self::bucket::{Quota, Wait};
-use self::home::{ALONE_WITHOUT_REPLICAS, Count, Decision, Home, Lease};
-use self::key::Subject;
+use self::home::{ALONE_WITHOUT_REPLICAS, Decision, Home, Lease};
 use self::redis::Budget;
 use self::redis::Shared;
 pub use self::redis::{Reach, SharedState};
+pub use self::rule::OwnLimits;
+use self::rule::{Rule, allowance};
 use super::Right;
-use super::network::network;
-use crate::config::{Bound, CallerKind, Limit, Limiting, Per, What};
-use crate::error::{Kind, Refusal};
+use crate::config::{Bound, CallerKind, Limiting};
+use crate::error::Refusal;
 use crate::family::Family;
 use crate::fields::Allowance;
-
-/// What a client is told to wait, in seconds, when as much of its own runs as may.
-const CONCURRENT_RETRY_AFTER_S: u64 = 5;
 
 /// Who asks, and what for.
 #[derive(Clone, Copy, Debug)]
@@ -55,26 +51,7 @@ pub struct Asking<'a> {
 
 impl Asking<'_> {
     fn own(&self) -> impl Iterator<Item = &Rule> {
-        self.own.iter().flatten().flat_map(|limits| &limits.0)
-    }
-}
-
-/// The limits of one credential: each counts apart from the same limit of another one.
-#[derive(Debug, Default)]
-pub struct OwnLimits(Vec<Rule>);
-
-impl OwnLimits {
-    /// These limits, of the credential with this name.
-    pub fn new(of: &str, limits: &[Limit]) -> OwnLimits {
-        let rules = limits.iter().map(|limit| {
-            let name = format!("{of} {limit}");
-            // Counts of limits in the configuration have small numbers.
-            let mut number = DefaultHasher::new();
-            name.hash(&mut number);
-            let number = usize::try_from(number.finish()).unwrap_or(usize::MAX) | 1 << 63;
-            Rule::new(number, limit, name)
-        });
-        OwnLimits(rules.collect())
+        self.own.iter().flatten().flat_map(|limits| limits.rules())
     }
 }
 
@@ -82,18 +59,6 @@ impl OwnLimits {
 pub struct Limiter {
     rules: Vec<Rule>,
     home: Arc<Home>,
-}
-
-/// One limit, ready to be applied.
-#[derive(Debug)]
-struct Rule {
-    number: usize,
-    limit: Limit,
-    /// The limit as it is written, behind whose it is.
-    name: String,
-    /// `None` for what runs at the same time.
-    quota: Option<Quota>,
-    refused: AtomicU64,
 }
 
 /// What a request took: given back as a whole, or kept until it ends.
@@ -325,102 +290,10 @@ impl Taken {
     }
 }
 
-impl Rule {
-    fn new(number: usize, limit: &Limit, name: String) -> Rule {
-        Rule {
-            number,
-            limit: limit.clone(),
-            name,
-            quota: match limit.bound {
-                Bound::Rate { count, window } => Some(Quota::new(count, window)),
-                Bound::Concurrent(_) => None,
-            },
-            refused: AtomicU64::new(0),
-        }
-    }
-
-    fn concerns(&self, asking: &Asking<'_>) -> bool {
-        let is_counted = match self.limit.what {
-            What::All => asking.family.is_some(),
-            What::Sockets => asking.is_upgrade,
-            What::Offer => asking.right == Right::Offer,
-            What::Accounts => matches!(asking.right, Right::User | Right::Seal),
-            What::Family(family) => asking.family == Some(family),
-        };
-        is_counted && self.limit.callers.contain(asking.kind)
-    }
-
-    fn count<'a>(&'a self, asking: &Asking<'a>) -> Count<'a> {
-        let subject = match (self.limit.per, asking.name) {
-            (Per::User, Some(name)) => Subject::Name(name),
-            _ => Subject::Network(network(asking.client)),
-        };
-        Count {
-            limit: self.number,
-            name: &self.name,
-            subject,
-        }
-    }
-
-    /// Counts a refusal, and words it.
-    fn too_fast(&self, quota: Quota, Wait(wait): Wait) -> Refusal {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        let seconds = wait.div_ceil(1_000_000).max(1);
-        let owed = quota.burst() - quota.interval() + wait;
-        let within = match self.limit.bound {
-            Bound::Rate { window, .. } => format!(" in {window:?}"),
-            Bound::Concurrent(_) => String::new(),
-        };
-        let message = format!(
-            "Rate limit reached: this relay takes {} {}{within}. Try again in {seconds} s.",
-            quota.limit(),
-            self.whose(),
-        );
-        Refusal::new(Kind::RateLimited, message)
-            .because(self.name.clone())
-            .retry_after(seconds)
-            .leaving(allowance(quota, owed))
-    }
-
-    fn too_many_at_once(&self, most: u32) -> Refusal {
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        let message = format!(
-            "Rate limit reached: this relay takes {most} {} at the same time. Try again when one of them has ended.",
-            self.whose()
-        );
-        Refusal::new(Kind::RateLimited, message)
-            .because(self.name.clone())
-            .retry_after(CONCURRENT_RETRY_AFTER_S)
-    }
-
-    /// What is counted, and of whom.
-    fn whose(&self) -> String {
-        let what = match self.limit.what {
-            What::All => "requests".to_owned(),
-            What::Sockets => "sockets".to_owned(),
-            What::Offer => "offers".to_owned(),
-            What::Accounts => "requests to the accounts API".to_owned(),
-            What::Family(family) => format!("{} requests", What::Family(family)),
-        };
-        match self.limit.per {
-            Per::User => format!("{what} of one user"),
-            Per::Address => format!("{what} from one address"),
-        }
-    }
-}
-
-fn allowance(quota: Quota, debt: u64) -> Allowance {
-    Allowance {
-        limit: quota.limit(),
-        remaining: quota.remaining(debt),
-        reset: Duration::from_micros(debt),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Callers;
+    use crate::config::{Callers, Limit, Per, What};
 
     fn limit(what: What, bound: Bound) -> Limit {
         Limit {
