@@ -1,15 +1,18 @@
 //! `/openapi.json`, from the code, and `/docs`, a page of the relay's own that shows it. The page
 //! loads nothing from elsewhere.
 
-use axum::extract::State;
+use std::sync::LazyLock;
+
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::header;
 use serde_json::json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
 
-use super::Control;
+use super::ROUTES;
 
 /// What the page may do: show what the relay itself serves.
 const PAGE_POLICY: &str = "default-src 'none';script-src 'self';style-src 'self';connect-src 'self';img-src 'self';\
@@ -88,7 +91,7 @@ impl Modify for Relayed {
 }
 
 /// Says of all routes on which limits hold that they may answer 429.
-pub(super) fn describe_limits(description: &mut utoipa::openapi::OpenApi) {
+fn describe_limits(description: &mut utoipa::openapi::OpenApi) {
     let limited = |path: &str| path.starts_with("/api/v1/") && !path.starts_with("/api/v1/health");
     for (_, item) in description
         .paths
@@ -118,9 +121,23 @@ pub(super) fn describe_limits(description: &mut utoipa::openapi::OpenApi) {
 }
 
 /// `GET /openapi.json`.
-pub(super) async fn description(State(control): State<Control>) -> Response {
+pub(super) async fn description() -> Response {
+    // Made when it is first asked for: it takes more memory than the rest of a relay that idles.
+    static WRITTEN: LazyLock<Bytes> = LazyLock::new(write);
     let kind = (header::CONTENT_TYPE, "application/json");
-    ([kind], control.description).into_response()
+    ([kind], WRITTEN.clone()).into_response()
+}
+
+fn write() -> Bytes {
+    let router = OpenApiRouter::with_openapi(Description::openapi());
+    let router = ROUTES
+        .iter()
+        .fold(router, |router, route| router.routes(route()));
+    let mut description = router.into_openapi();
+    description.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    describe_limits(&mut description);
+    let written = serde_json::to_vec(&description);
+    written.expect("a description is JSON").into()
 }
 
 /// `GET /docs`.
