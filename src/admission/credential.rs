@@ -17,7 +17,7 @@ const EPHEMERAL_PREFIX: &str = "ek_";
 /// Prefix of OpenAI's long-lived keys.
 const KEY_PREFIX: &str = "sk-";
 
-/// Finds out who asks.
+/// Finds out who asks. What may ask the database is boxed, so that the rest stays small.
 pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, Refusal> {
     let Terms {
         access,
@@ -29,15 +29,16 @@ pub(super) async fn identify(terms: &Terms, ask: &Ask<'_>) -> Result<Principal, 
         if let Some(accounts) = accounts
             && accounts.is_access_token(token)
         {
-            return accounts.recognise(token).await.map(Principal::Account);
+            let recognised = Box::pin(accounts.recognise(token)).await;
+            return recognised.map(Principal::Account);
         }
         if let Some(principal) = known(access, ask.right, token) {
             return Ok(principal);
         }
         if token.starts_with(sealed::PREFIX) {
-            return terms.unseal(token).await;
+            return Box::pin(terms.unseal(token)).await;
         }
-        if let Some(standing) = keys.recognise(token).await? {
+        if let Some(standing) = Box::pin(keys.recognise(token)).await? {
             return Ok(Principal::Key(standing));
         }
         if is_relays_own(token) {

@@ -295,7 +295,7 @@ impl Gate {
             ));
         }
         for call in ask.calls {
-            self.terms.calls.check(principal, call).await?;
+            Box::pin(self.terms.calls.check(principal, call)).await?;
         }
         let asking = asking(ask, principal);
         let taken = self.limiter.take(&asking).await?;

@@ -1,6 +1,7 @@
 //! Revocation: tells one exchange that its caller's credential was withdrawn, while it runs.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio_util::sync::CancellationToken;
@@ -25,8 +26,7 @@ impl Revocation {
     }
 
     /// What the work comes to, or nothing if the credential is withdrawn first.
-    pub async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
+    pub async fn unless<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| match self.poll(cx) {
             Poll::Ready(()) => Poll::Ready(None),
             Poll::Pending => work.as_mut().poll(cx).map(Some),

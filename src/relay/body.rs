@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -78,7 +78,7 @@ impl RelayedBody {
     pub async fn read_on(mut self) {
         loop {
             let read = poll_fn(|cx| Pin::new(&mut self.reply).poll_frame(cx));
-            match self.revocation.unless(read).await {
+            match self.revocation.unless(pin!(read)).await {
                 Some(Some(Ok(_))) => {}
                 Some(Some(Err(fault))) => return self.exchange.broke(&fault),
                 Some(None) => return self.exchange.gone(),

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Formatter};
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -141,8 +142,9 @@ impl Relay {
             return explain(exchange, reply).await;
         }
         let mut revocation = exchange.revocation();
-        let list = revocation.unless(Limited::new(reply.body, MAX_LIST).collect());
-        let list = list.await.ok_or_else(|| exchange.revoked())?;
+        let list = pin!(Limited::new(reply.body, MAX_LIST).collect());
+        let list = revocation.unless(list).await;
+        let list = list.ok_or_else(|| exchange.revoked())?;
         let list = list.ok().and_then(|list| ids(&list.to_bytes()));
         let list = list.ok_or_else(|| {
             let why = "its list of models cannot be read".to_owned();
@@ -189,8 +191,9 @@ async fn explain(mut exchange: Exchange, reply: Reply) -> Result<Answer<Answered
         body,
     } = reply;
     let mut revocation = exchange.revocation();
-    let body = revocation.unless(Limited::new(body, MAX_ERROR).collect());
-    let body = body.await.ok_or_else(|| exchange.revoked())?;
+    let body = pin!(Limited::new(body, MAX_ERROR).collect());
+    let body = revocation.unless(body).await;
+    let body = body.ok_or_else(|| exchange.revoked())?;
     let body = body.map(|body| body.to_bytes()).map_err(|error| {
         let fault = match error.downcast::<Fault>() {
             Ok(fault) => *fault,

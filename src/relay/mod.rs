@@ -27,6 +27,7 @@ pub use offer::OfferDraft;
 pub use socket::{Farewell, Handshake, Life, Opened, Patience, Rules, Socket};
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use crate::upstream::{Outgoing, Reply, RequestBody, Upstream};
 use beta::{Aliases, RETIRED_MODELS};
 use chat::KnownModels;
 use exchange::Exchange;
+use judge::Judge;
 
 /// Names the model that stands in the place of the client's.
 const X_RELAY_MODEL: HeaderName = HeaderName::from_static("x-relay-model");
@@ -130,8 +132,13 @@ impl Relay {
     /// Sends a request for an exchange, and waits for the head of its answer, unless the caller's
     /// credential is withdrawn before that.
     async fn send(&self, exchange: &mut Exchange, wish: Wish<'_>) -> Result<Reply, Refusal> {
-        let judged = self.judge(exchange.principal(), wish).await;
-        let wish = judged.map_err(|refusal| exchange.refused(refusal))?;
+        let wish = match Judge::of(exchange.principal()) {
+            None => wish,
+            Some(judge) => {
+                let judged = Box::pin(self.judge(&judge, wish)).await;
+                judged.map_err(|refusal| exchange.refused(refusal))?
+            }
+        };
         let outgoing = Outgoing {
             method: wish.method,
             target: wish.target,
@@ -141,8 +148,8 @@ impl Relay {
             body: wish.body,
         };
         let mut revocation = exchange.revocation();
-        let sent = revocation.unless(self.upstream.send(outgoing));
-        match sent.await {
+        let sent = revocation.unless(pin!(self.upstream.send(outgoing))).await;
+        match sent {
             Some(Ok(reply)) => {
                 if let Some(call) = made_call(&reply) {
                     self.calls.note(exchange.principal(), &call).await;

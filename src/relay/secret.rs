@@ -1,6 +1,8 @@
 //! Minting where OpenAI's credential stays within the relay: the client gets a sealed token in the same
 //! shape, with OpenAI's inside, which goes up in its place when the token is shown.
 
+use std::pin::pin;
+
 use ::http::{Method, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -186,8 +188,9 @@ pub(super) async fn read_answer(
         body,
     } = reply;
     let mut revocation = exchange.revocation();
-    let answer = revocation.unless(Limited::new(body, MAX_SECRET).collect());
-    let answer = answer.await.ok_or_else(|| exchange.revoked())?;
+    let answer = pin!(Limited::new(body, MAX_SECRET).collect());
+    let answer = revocation.unless(answer).await;
+    let answer = answer.ok_or_else(|| exchange.revoked())?;
     let answer = answer.map_err(|error| {
         let fault = match error.downcast::<Fault>() {
             Ok(fault) => *fault,

@@ -1,8 +1,11 @@
 //! Heads: parsed strictly, written plainly. What two parsers could read differently is an error.
 
+use std::sync::LazyLock;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{Method, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
+use memchr::memmem::Finder;
 
 use super::framing::Framing;
 use super::grammar;
@@ -125,8 +128,20 @@ pub fn parse_response(
     }))
 }
 
+/// What ends a head.
+static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
+
 /// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
 fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes>, HeadError> {
+    // Mostly it is. A line before its end that ends otherwise is no line to the grammar either.
+    if let Some(found) = END.find(&buffer[searched.saturating_sub(END.needle().len())..]) {
+        let end = searched.saturating_sub(END.needle().len()) + found + END.needle().len();
+        if end > MAX_HEAD {
+            return Err(HeadError::TooLarge);
+        }
+        *searched = 0;
+        return Ok(Some(buffer.split_to(end).freeze()));
+    }
     while let Some(found) = memchr::memchr(b'\n', &buffer[*searched..]) {
         let at = *searched + found;
         if at == 0 || buffer[at - 1] != b'\r' {
@@ -134,14 +149,9 @@ fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes
                 "A line ends without a carriage return.",
             ));
         }
-        let is_empty_line = at == 1 || (at >= 3 && buffer[at - 2] == b'\n');
         *searched = at + 1;
-        if is_empty_line {
-            if at >= MAX_HEAD {
-                return Err(HeadError::TooLarge);
-            }
-            *searched = 0;
-            return Ok(Some(buffer.split_to(at + 1).freeze()));
+        if at == 1 {
+            return Err(HeadError::Malformed("The head begins with an empty line."));
         }
     }
     *searched = buffer.len();

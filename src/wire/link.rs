@@ -181,14 +181,12 @@ impl Link {
         if !self.is_empty() {
             return false;
         }
-        // The kernel knows before the runtime does.
+        // The kernel is asked only where the runtime has heard of something: an end, or mostly a 408
+        // before the end of a connection that idled too long.
+        let socket = self.socket();
         let mut byte = [MaybeUninit::uninit()];
-        match SockRef::from(self.socket()).peek(&mut byte) {
-            Err(error) => error.kind() == ErrorKind::WouldBlock,
-            Ok(0) => false,
-            // Mostly a 408 and the end of a connection that idled too long.
-            Ok(_) => false,
-        }
+        let peeked = socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte));
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Makes the coming close a reset, so that a cut answer cannot look whole.

@@ -87,8 +87,9 @@ impl Home {
             if let Some(reached) = shared.reach(&name) {
                 let epoch = reached.epoch();
                 let known = self.buckets.unknown_debt(key, epoch, self.now());
+                // Boxed, like all that talks to Redis: a request that does not stays small.
                 let asked = shared.change(&reached, &name, quota, true, known, budget);
-                if let Some((debt, verdict)) = asked.await {
+                if let Some((debt, verdict)) = Box::pin(asked).await {
                     self.buckets.note(key, debt, epoch, self.now());
                     return Decision { quota, verdict };
                 }
@@ -106,7 +107,7 @@ impl Home {
             let name = count.to_string();
             if let Some(reached) = shared.reach(&name) {
                 let asked = shared.change(&reached, &name, quota, false, 0, budget);
-                if let Some((debt, _)) = asked.await {
+                if let Some((debt, _)) = Box::pin(asked).await {
                     self.buckets.note(key, debt, reached.epoch(), self.now());
                     return;
                 }
@@ -132,7 +133,8 @@ impl Home {
         };
         let mut is_granted = None;
         if let Some(shared) = &self.shared {
-            let (seat, answer) = shared.sit(&count.to_string(), most, budget).await;
+            let name = count.to_string();
+            let (seat, answer) = Box::pin(shared.sit(&name, most, budget)).await;
             lease._seat = Some(seat);
             is_granted = answer;
         }

@@ -41,12 +41,9 @@ impl Relay {
     /// held whole, within what there is for that.
     pub(super) async fn judge<'a>(
         &self,
-        principal: &Principal,
+        judge: &Judge,
         mut wish: Wish<'a>,
     ) -> Result<Wish<'a>, Refusal> {
-        let Some(judge) = Judge::of(principal) else {
-            return Ok(wish);
-        };
         let at = memchr::memchr(b'?', wish.target).unwrap_or(wish.target.len());
         let (path, query) = (
             &wish.target[..at],

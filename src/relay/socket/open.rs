@@ -2,7 +2,7 @@
 //! hears of a refusal in the form that it can read.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -150,7 +150,8 @@ impl Relay {
             protocol: client.speaks_realtime().then_some(handshake::REALTIME),
         };
         let mut revocation = exchange.revocation();
-        let Some(opened) = revocation.unless(self.upstream.open(request)).await else {
+        let opened = revocation.unless(pin!(self.upstream.open(request))).await;
+        let Some(opened) = opened else {
             return Err(exchange.revoked());
         };
         match opened {
