@@ -58,8 +58,9 @@ impl Edge {
         }
     }
 
-    /// Answers one request. Every answer leaves through here, refusals included.
-    pub async fn dispatch(&self, peer: IpAddr, request: Request<ClientBody>) -> Answer<Body> {
+    /// Answers one request. Every answer leaves through here, refusals included. The request is boxed,
+    /// because it goes from room to room.
+    pub async fn dispatch(&self, peer: IpAddr, request: Box<Request<ClientBody>>) -> Answer<Body> {
         let path = request.target.path();
         let (door, is_relayed) = (Door::of(path), path.starts_with(b"/v1/"));
         let is_preflight = cors::is_preflight(&request.method, &request.fields);
@@ -88,7 +89,7 @@ impl Edge {
     async fn answer(
         &self,
         peer: IpAddr,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
     ) -> Result<Answer<Body>, Refusal> {
         let address = address::client_address(&request.fields, peer, &self.trusted_proxies);
         let facts = admission::Request {
@@ -112,7 +113,7 @@ impl Edge {
             Route::Chat(chat) if self.gate.accounts().is_some() => {
                 let ask = caller.ask_for(Right::User, family);
                 let permit = self.gate.admit(&ask, facts).await?;
-                let answer = Box::pin(self.relay.chat(permit, chat, request)).await?;
+                let answer = Box::pin(self.relay.chat(permit, chat, *request)).await?;
                 Ok(answer.map(Body::answered))
             }
             Route::Control | Route::Chat(_) => {
@@ -125,7 +126,7 @@ impl Edge {
                 self.http(permit, right, request).await
             }
             Route::Offer => {
-                let Request { fields, body, .. } = request;
+                let Request { fields, body, .. } = *request;
                 Box::pin(self.offer(&fields, body, address, facts)).await
             }
             Route::Socket(right) => {
@@ -133,7 +134,8 @@ impl Edge {
                 let handshake = handshake.map_err(|no| self.gate.turn_away(no, &facts))?;
                 let ask = caller.ask_about(right, family, &calls).to_upgrade();
                 let admitted = self.gate.admit(&ask, facts).await;
-                Box::pin(self.socket(admitted, request.target, request.fields, &handshake)).await
+                let Request { target, fields, .. } = *request;
+                Box::pin(self.socket(admitted, target, fields, &handshake)).await
             }
         }
     }
@@ -142,7 +144,7 @@ impl Edge {
         &self,
         permit: Box<Permit>,
         right: Right,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
     ) -> Result<Answer<Body>, Refusal> {
         let answer = match right {
             Right::ClientSecret => Box::pin(self.relay.secret(permit, request)).await?,
@@ -159,7 +161,7 @@ impl Edge {
     async fn finished(
         &self,
         permit: Box<Permit>,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
     ) -> Result<Answer<Body>, Refusal> {
         let (relay, gate) = (Arc::clone(&self.relay), Arc::clone(&self.gate));
         let work = async move {
@@ -221,7 +223,7 @@ impl Edge {
     async fn control(
         &self,
         visitor: Visitor,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
         facts: &admission::Request,
     ) -> Answer<Body> {
         let mut request = request.into_http();

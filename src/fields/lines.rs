@@ -57,11 +57,13 @@ impl Found {
         if fields.lines.capacity() == 0 {
             fields.lines.reserve(LINES);
         }
-        let value = sent.trim_ascii();
-        let is_plain = sent.len() == value.len() + 1 && sent.starts_with(b" ");
+        let is_plain = match sent {
+            [b' ', value @ ..] => is_trimmed(value),
+            _ => false,
+        };
         if !is_plain {
             // Written again with one blank.
-            return fields.write_line(Name::of(name), value);
+            return fields.write_line(Name::of(name), sent.trim_ascii());
         }
         let mark = Name::of(name).mark();
         fields.marks.add(mark);
@@ -259,6 +261,11 @@ impl Line {
         let name = &text[self.start..self.start + self.name as usize];
         Name::marked(name, self.mark)
     }
+}
+
+fn is_trimmed(value: &[u8]) -> bool {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
+    !value.first().is_some_and(is_blank) && !value.last().is_some_and(is_blank)
 }
 
 /// A value as text, if it holds printable ASCII, blanks and tabs alone.

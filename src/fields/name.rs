@@ -36,8 +36,11 @@ impl<'a> Name<'a> {
 
     /// Whether it begins like this, in any case.
     pub fn starts_with(self, start: &str) -> bool {
-        let own = self.bytes.get(..start.len());
-        own.is_some_and(|own| own.eq_ignore_ascii_case(start.as_bytes()))
+        let start = start.as_bytes();
+        let (Some(own), Some(first)) = (self.bytes.get(..start.len()), start.first()) else {
+            return start.is_empty();
+        };
+        own[0] | 0x20 == *first | 0x20 && own.eq_ignore_ascii_case(start)
     }
 
     pub(super) fn mark(self) -> u8 {

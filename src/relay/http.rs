@@ -25,11 +25,11 @@ impl Relay {
     pub async fn http(
         &self,
         permit: Box<Permit>,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
     ) -> Result<Answer<Answered>, Refusal> {
         let mut exchange = Exchange::new(permit);
         if let Some(retired) = self.retired(&request) {
-            return Box::pin(self.revive(exchange, retired, request)).await;
+            return Box::pin(self.revive(exchange, retired, *request)).await;
         }
         let Request {
             method,
@@ -38,12 +38,13 @@ impl Relay {
             mut fields,
             body,
             ..
-        } = request;
+        } = *request;
         #[cfg(feature = "panics")]
         super::panics::inject(&fields, "before the upstream");
         let (sent, mut replaced) = self.renewed(&target);
         let body = if names_session(&target, &fields) {
-            let (body, model) = self.renew_call(&mut exchange, &mut fields, body).await?;
+            let renewed = Box::pin(self.renew_call(&mut exchange, &mut fields, body));
+            let (body, model) = renewed.await?;
             replaced = replaced.or(model);
             body
         } else {

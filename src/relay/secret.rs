@@ -36,7 +36,7 @@ impl Relay {
     pub async fn secret(
         &self,
         permit: Box<Permit>,
-        request: Request<ClientBody>,
+        request: Box<Request<ClientBody>>,
     ) -> Result<Answer<Answered>, Refusal> {
         let keeps = self.sealing.keeps_secrets_of(permit.principal());
         if let Ok(false) = keeps {
@@ -45,7 +45,7 @@ impl Relay {
         let mut exchange = Exchange::new(permit);
         keeps.map_err(|refusal| exchange.refused(refusal))?;
         if let Some(retired) = self.retired(&request) {
-            return Box::pin(self.revive(exchange, retired, request)).await;
+            return Box::pin(self.revive(exchange, retired, *request)).await;
         }
         if request.method != Method::POST {
             let refusal = Refusal::new(Kind::MethodNotAllowed, "Use POST.").allow("POST");
@@ -56,7 +56,7 @@ impl Relay {
             mut fields,
             body,
             ..
-        } = request;
+        } = *request;
         if !matches!(target.path(), SECRETS | TRANSLATION_SECRETS) {
             let refusal = forbidden(match target.path() {
                 CHATKIT => NO_CHATKIT,

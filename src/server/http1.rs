@@ -162,14 +162,14 @@ impl<'a> Connection<'a> {
         Inbound::lock(&self.inbound).begin(Decoder::new(head.framing), expects && has_body);
         let pace = Pace::of_progress(self.limits.body_timeout);
         let body = ClientBody::http1(&self.inbound, pace, self.limits.max_body_bytes);
-        let request = Request {
+        let request = Box::new(Request {
             method: head.method,
             target: head.target,
             version: head.version,
             authority: None,
             fields: head.fields,
             body,
-        };
+        });
         let edge = self.edge;
         let mut answering = Box::pin(edge.dispatch(self.peer.ip(), request));
         let answer = poll_fn(|cx| {

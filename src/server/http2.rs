@@ -101,7 +101,7 @@ fn read(request: http::Request<Incoming>, limits: &Limits) -> Request<ClientBody
 
 /// The answer, or a 500 where the relay made a mistake.
 async fn survived(edge: &Edge, peer: IpAddr, request: Request<ClientBody>) -> Answer<Body> {
-    let mut answering = Box::pin(edge.dispatch(peer, request));
+    let mut answering = Box::pin(edge.dispatch(peer, Box::new(request)));
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
             Ok(polled) => polled,

@@ -18,6 +18,8 @@ use crate::config::Log;
 
 /// Bytes that may wait to be written; past them lines are dropped.
 const QUEUE: usize = 4 * 1024 * 1024;
+/// Room that stays for the next lines, in bytes.
+const KEPT: usize = 256 * 1024;
 /// How long lines are gathered after a write, so that a busy relay wakes the thread a hundred times
 /// a second and not for each line.
 const GATHER: Duration = Duration::from_millis(10);
@@ -44,12 +46,15 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All that waits, as soon as there is any; `None` once there will be no more.
-    fn take(&self) -> Option<Vec<u8>> {
+    /// All that waits, as soon as there is any; `None` once there will be no more. What was taken
+    /// before makes room for what comes next.
+    fn take(&self, mut spent: Vec<u8>) -> Option<Vec<u8>> {
+        spent.clear();
+        spent.shrink_to(KEPT);
         let goes_on = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.has_ended;
         let waiting = self.changed.wait_while(self.lock(), goes_on);
         let mut waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        let lines = std::mem::take(&mut waiting.lines);
+        let lines = std::mem::replace(&mut waiting.lines, spent);
         (!lines.is_empty()).then_some(lines)
     }
 
@@ -109,10 +114,12 @@ impl LogWriter {
         let taken = Arc::clone(&queue);
         let thread = thread::Builder::new().name("log".to_owned());
         let thread = thread.spawn(move || {
-            while let Some(lines) = taken.take() {
+            let mut spent = Vec::new();
+            while let Some(lines) = taken.take(spent) {
                 // A log that cannot be written must not stop the traffic.
                 let _ = file.write_all(&lines);
                 let _ = file.flush();
+                spent = lines;
                 taken.gather();
             }
         });
@@ -225,9 +232,9 @@ mod tests {
             sink.write(&line);
         }
         sink.write("one\n");
-        let taken = sink.0.take().expect("lines");
+        let taken = sink.0.take(Vec::new()).expect("lines");
         assert!(taken.len() == 4 * line.len() + 4 && taken.ends_with(b"xone\n"));
         sink.0.lock().has_ended = true;
-        assert!(sink.0.take().is_none());
+        assert!(sink.0.take(Vec::new()).is_none());
     }
 }

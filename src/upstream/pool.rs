@@ -108,7 +108,8 @@ impl Pool {
             return Ok(slot);
         }
         let waiting = Arc::clone(&self.slots).acquire_owned();
-        match tokio::time::timeout(self.slot_timeout, waiting).await {
+        // Boxed: a timer makes whatever holds it large, and this one is rarely needed.
+        match Box::pin(tokio::time::timeout(self.slot_timeout, waiting)).await {
             Ok(Ok(slot)) => Ok(slot),
             Ok(Err(_)) | Err(_) => Err(Fault::PoolTimeout),
         }

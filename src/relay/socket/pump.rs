@@ -246,6 +246,9 @@ impl<E: Ear> Direction for Pump<E> {
 
     fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, ear: &mut E) -> Result<bool, PumpEnd> {
         let input = &mut from.link.input;
+        if input.is_empty() {
+            return Ok(false);
+        }
         let scan = self.scanner.scan(input);
         if scan.data > 0 {
             if self.source == Side::Upstream {
