@@ -222,7 +222,7 @@ impl Clients {
             }
             let now = clock::now();
             let since = match self.work {
-                Work::Deltas => read_stamp(payload).unwrap_or(now),
+                Work::Deltas => read_stamp(&payload).unwrap_or(now),
                 _ => self.clients[at].since,
             };
             self.done(now.saturating_sub(since));

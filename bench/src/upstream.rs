@@ -232,7 +232,7 @@ fn echo(peer: &mut Peer) {
     let mut rest = &peer.input[..];
     let mut out = Vec::new();
     while let Some((opcode, payload)) = wire::take_frame(&mut rest) {
-        wire::write_frame(&mut out, opcode, payload, false);
+        wire::write_frame(&mut out, opcode, &payload, false);
     }
     let used = peer.input.len() - rest.len();
     peer.input.drain(..used);
@@ -317,7 +317,7 @@ mod tests {
         write_stamp(&mut delta[4..], 42);
         let (opcode, payload) = wire::take_frame(&mut &delta[..]).expect("a frame");
         assert_eq!((opcode, payload.len()), (TEXT, DELTA));
-        assert_eq!(read_stamp(payload), Some(42));
+        assert_eq!(read_stamp(&payload), Some(42));
         let json: Vec<u8> = json();
         let head = wire::head_length(&json).expect("a head");
         assert_eq!(json.len() - head, wire::content_length(&json[..head]));

@@ -1,5 +1,7 @@
 //! Just enough HTTP/1.1 and WebSocket (RFC 6455) to ask and to answer, at the least cost.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use memchr::{memchr, memmem};
@@ -128,9 +130,10 @@ pub fn write_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8], masked: bool) 
     out.extend_from_slice(payload);
 }
 
-/// Takes the next whole frame off the input: its opcode and payload, which a client has masked with
-/// zeros. `input` moves on. Frames of 64 KiB and more do not occur here.
-pub fn take_frame<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+/// Takes the next whole frame off the input: its opcode and payload, which costs nothing where it is
+/// masked with zeros, as by the load and by relays that leave frames alone. `input` moves on. Frames
+/// of 64 KiB and more do not occur here.
+pub fn take_frame<'a>(input: &mut &'a [u8]) -> Option<(u8, Cow<'a, [u8]>)> {
     let (first, second) = (*input.first()?, *input.get(1)?);
     let (mut start, length) = match second & 0x7f {
         126 => (
@@ -139,10 +142,17 @@ pub fn take_frame<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
         ),
         short => (2, usize::from(short)),
     };
+    let mut key = [0; 4];
     if second & 0x80 != 0 {
+        key = *input.get(start..)?.first_chunk()?;
         start += 4;
     }
-    let payload = input.get(start..start + length)?;
+    let mut payload = Cow::Borrowed(input.get(start..start + length)?);
+    if key != [0; 4] {
+        let keys = key.iter().cycle();
+        let bytes = payload.to_mut().iter_mut();
+        bytes.zip(keys).for_each(|(byte, key)| *byte ^= key);
+    }
     *input = &input[start + length..];
     Some((first & 0x0f, payload))
 }
@@ -175,9 +185,17 @@ mod tests {
             write_frame(&mut out, TEXT, &payload, masked);
             let mut input = &out[..];
             assert_eq!(take_frame(&mut &out[..out.len() - 1]), None);
-            assert_eq!(take_frame(&mut input), Some((TEXT, &payload[..])));
+            assert_eq!(take_frame(&mut input), Some((TEXT, payload.into())));
             assert!(input.is_empty());
         }
+    }
+
+    #[test]
+    fn a_frame_of_a_relay_that_masks_it_anew_is_read() {
+        // RFC 6455 section 5.7.
+        let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+        let taken = take_frame(&mut &hello[..]);
+        assert_eq!(taken, Some((TEXT, b"Hello"[..].into())));
     }
 
     #[test]
