@@ -25,6 +25,7 @@ const AGEING: Duration = Duration::from_secs(45);
 const STALE: Duration = Duration::from_secs(15 * 60);
 /// Past so many, credentials that are none are not remembered: anybody can make them up.
 const MOST_UNKNOWN: usize = 20_000;
+
 /// Who knows whether a credential is good.
 pub(super) trait Register: Send + Sync {
     /// What is asked about.

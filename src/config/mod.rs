@@ -1,6 +1,6 @@
 //! The configuration: every setting typed, checked once at start, and handed out room by room.
 //!
-//! [`load`] is pure given its [`Sources`]. It reports every mistake at once, and it must never print a secret.
+//! [`load()`] is pure given its [`Sources`]. It reports every mistake at once, and it must never print a secret.
 //! One table (`table.rs`) holds the variables; the checks, `docs/configuration.md` and `.env.example` follow from it.
 
 mod accounts;

@@ -181,11 +181,10 @@ impl Link {
         if !self.is_empty() {
             return false;
         }
-        // The kernel is asked only where the runtime has heard of something: an end, or mostly a 408
-        // before the end of a connection that idled too long.
-        let socket = self.socket();
+        // The kernel knows before the runtime does: of an end, and of bytes that would be taken for the
+        // next answer, mostly a 408 before the end of a connection that idled too long.
         let mut byte = [MaybeUninit::uninit()];
-        let peeked = socket.try_io(Interest::READABLE, || SockRef::from(socket).peek(&mut byte));
+        let peeked = SockRef::from(self.socket()).peek(&mut byte);
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
@@ -201,5 +200,34 @@ impl Link {
             Stream::Other(stream) => stream,
         };
         (io, self.input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net;
+
+    use super::*;
+
+    fn pair() -> (Link, net::TcpStream) {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let peer = net::TcpStream::connect(listener.local_addr().expect("its address"));
+        let (stream, _) = listener.accept().expect("a peer");
+        stream.set_nonblocking(true).expect("a socket");
+        let stream = TcpStream::from_std(stream).expect("a socket");
+        (Link::plain(stream), peer.expect("a connection"))
+    }
+
+    #[tokio::test]
+    async fn what_came_over_an_idle_link_is_seen_before_the_runtime_hears_of_it() {
+        let (left, leaving) = pair();
+        let (told, mut telling) = pair();
+        assert!(left.is_quiet() && told.is_quiet());
+        // Nothing is awaited in between.
+        drop(leaving);
+        telling.write_all(b"HTTP/1.1 408").expect("written");
+        assert!(!left.is_quiet());
+        assert!(!told.is_quiet());
     }
 }
