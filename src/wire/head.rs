@@ -134,8 +134,9 @@ static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"
 /// Cuts the first head off the buffer, if it is there whole. Lines end in CR LF, nothing else.
 fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes>, HeadError> {
     // Mostly it is. A line before its end that ends otherwise is no line to the grammar either.
-    if let Some(found) = END.find(&buffer[searched.saturating_sub(END.needle().len())..]) {
-        let end = searched.saturating_sub(END.needle().len()) + found + END.needle().len();
+    let start = searched.saturating_sub(END.needle().len());
+    if let Some(found) = END.find(&buffer[start..]) {
+        let end = start + found + END.needle().len();
         if end > MAX_HEAD {
             return Err(HeadError::TooLarge);
         }
