@@ -121,7 +121,7 @@ async fn known_accounts_go_on_while_the_database_is_stopped_and_all_is_well_when
     let answer = people.call("GET", "/v1/models", Some(&unseen), None).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     people.log_in("alice").await;
-    let log = people.relay.log_text();
+    let log = people.relay.whole_log().await;
     let said = log
         .lines()
         .filter(|line| line.contains("the database does not answer:"))

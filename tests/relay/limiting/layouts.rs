@@ -83,7 +83,7 @@ async fn over_tls_by_an_authority_of_the_operators() {
     shares(&[("REDIS_URL", &url), ("REDIS_CA_FILE", &ca), LIMIT]).await;
     // Whose authority nobody named is not spoken to.
     let (_upstream, relay) = pair_with(&[("REDIS_URL", &url), LIMIT]).await;
-    assert!(relay.log_text().contains(ALONE));
+    relay.says(ALONE).await;
     assert_eq!(models(&relay).await.status, 200);
     let _ = std::fs::remove_dir_all(&folder);
 }

@@ -77,10 +77,8 @@ async fn a_marked_client_holds_a_conversation_in_the_betas_words() {
             "{texts:?}"
         );
     }
-    eventually("a field that GA does not take is noted", || {
-        relay.log_text().contains("temperature")
-    })
-    .await;
+    // A field that GA does not take is noted.
+    relay.says("temperature").await;
 }
 
 #[tokio::test]
@@ -108,16 +106,13 @@ async fn a_retired_model_has_a_successor_which_the_answer_names() {
         );
     }
     let told = "a model is replaced";
-    eventually("both are told", || relay.log_text().contains("\"mine\"")).await;
+    relay.says("\"mine\"").await;
     let mut translated = open(&relay, "/realtime?model=mine", &[&key, MARK]).await;
     let old = "gpt-4o-mini-realtime-preview";
     let update = json!({ "type": "session.update", "session": { "model": old } });
     translated.say(&update.to_string()).await;
-    eventually("it is told", || {
-        relay.log_text().contains(&format!("\"{old}\""))
-    })
-    .await;
-    let log = relay.log_text();
+    relay.says(&format!("\"{old}\"")).await;
+    let log = relay.whole_log().await;
     assert_eq!(log.matches(told).count(), 3, "once for each name");
 }
 

@@ -258,7 +258,7 @@ async fn origin_d_lends_its_key_to_pages_at_the_bare_url() {
     let health = get(relay.address(), "/health", &[]).await.json();
     assert_eq!(health["activeConnections"], 1, "{health}");
     assert!(health["status"] == "healthy" && health["uptime"].is_number());
-    assert!(!relay.log_text().contains(SERVER_KEY));
+    assert!(!relay.whole_log().await.contains(SERVER_KEY));
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use super::wait::eventually_is;
+
 /// How long anything that should happen soon may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
@@ -179,9 +181,23 @@ impl Relay {
         folder.expect("a process").count()
     }
 
-    /// Everything logged so far.
+    /// What was read of the log so far. It is written a moment behind what it tells of.
     pub fn log_text(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits until the log says this.
+    pub async fn says(&self, text: &str) {
+        let is_said = eventually_is(|| self.log_text().contains(text)).await;
+        assert!(is_said, "not in the log: {text}\n{}", self.log_text());
+    }
+
+    /// All that was logged up to now: one more request has its line behind everything else.
+    pub async fn whole_log(&self) -> String {
+        let mark = format!("/marks/{}", uuid::Uuid::new_v4().simple());
+        super::get(self.address, &mark, &[]).await;
+        self.says(&mark).await;
+        self.log_text()
     }
 
     /// Forgets what was logged so far: long runs log a lot.

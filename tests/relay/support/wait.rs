@@ -5,13 +5,16 @@ use std::time::Duration;
 use super::relay::SOON;
 
 /// Asks again and again until the answer is yes; panics with `what` if it never is.
-pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(eventually_is(is_so).await, "never came true: {what}");
+}
+
+/// Whether this comes true soon.
+pub async fn eventually_is(mut is_so: impl FnMut() -> bool) -> bool {
     let asking = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    if tokio::time::timeout(SOON, asking).await.is_err() {
-        panic!("never came true: {what}");
-    }
+    tokio::time::timeout(SOON, asking).await.is_ok()
 }
