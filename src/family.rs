@@ -106,7 +106,7 @@ impl Family {
 
 /// A path as the upstream may read it: what is decided by a path must not depend on how it is written.
 pub(crate) fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
+    if memchr::memchr(b'%', path.as_bytes()).is_none() {
         return Cow::Borrowed(path);
     }
     let mut bytes = Vec::with_capacity(path.len());

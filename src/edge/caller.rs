@@ -8,28 +8,27 @@ use crate::fields::{self, Fields};
 /// Carries a credential where a browser cannot set headers (wire.md 5.2).
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 
+/// The one scheme that is understood (RFC 6750 section 2.1), in any case.
+const BEARER: &[u8] = b"bearer ";
+
 /// Reads the credential from whichever carrier holds it: `Authorization: Bearer`, or, on an
 /// upgrade, the subprotocol list. Never from the query.
 pub(super) fn read_claim(fields: &Fields, is_upgrade: bool) -> Claim<'_> {
-    if fields.contains(&header::AUTHORIZATION) {
-        return bearer(fields);
+    let mut values = fields.get_all(&header::AUTHORIZATION);
+    match (values.next(), values.next()) {
+        (Some(value), None) => bearer(value),
+        (Some(_), Some(_)) => Claim::Unreadable,
+        (None, _) if is_upgrade => key_protocol(fields),
+        (None, _) => Claim::None,
     }
-    if is_upgrade {
-        return key_protocol(fields);
-    }
-    Claim::None
 }
 
-fn bearer(fields: &Fields) -> Claim<'_> {
-    let value = fields.single(&header::AUTHORIZATION);
-    let text = value.and_then(fields::text);
-    let Some((scheme, token)) = text.and_then(|text| text.split_once(' ')) else {
-        return Claim::Unreadable;
-    };
-    if scheme.eq_ignore_ascii_case("bearer") {
-        read_token(token)
-    } else {
-        Claim::Unreadable
+fn bearer(value: &[u8]) -> Claim<'_> {
+    match value.split_at_checked(BEARER.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => {
+            fields::text(token).map_or(Claim::Unreadable, read_token)
+        }
+        _ => Claim::Unreadable,
     }
 }
 

@@ -12,7 +12,22 @@ use http::HeaderName;
 
 pub use allowance::Allowance;
 pub use lines::{Fields, Found, text};
-pub use name::{Name, Names};
+pub use name::{Name, Names, join};
+
+/// What proxies add to tell of the client's network.
+pub const NETWORK: [&str; 9] = [
+    "fastly-client-ip",
+    "forwarded",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-real-ip",
+];
+/// How more of these begin.
+pub const NETWORK_PREFIXES: [&str; 2] = ["cf-", "x-forwarded-"];
 
 /// The items of all lines of this name, in order and trimmed; empty ones included.
 pub fn items<'a>(fields: &'a Fields, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
@@ -27,20 +42,10 @@ pub fn lists(fields: &Fields, name: &HeaderName, token: &str) -> bool {
     items(fields, name).any(|item| item.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// What proxies add to tell of the client's network.
+/// Whether a proxy adds this to tell of the client's network.
 pub fn tells_of_network(name: Name<'_>) -> bool {
-    static NAMES: Names<9> = Names::of([
-        "fastly-client-ip",
-        "forwarded",
-        "true-client-ip",
-        "via",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-envoy-external-address",
-        "x-original-forwarded-for",
-        "x-real-ip",
-    ]);
-    name.starts_with("cf-") || name.starts_with("x-forwarded-") || NAMES.contain(name)
+    static NAMES: Names<9> = Names::of(NETWORK).and_beginning(&NETWORK_PREFIXES);
+    NAMES.contain(name)
 }
 
 #[cfg(test)]

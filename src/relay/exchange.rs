@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::admission::{Calls, Departure, Noter, Permit, Principal, Revocation};
 use crate::error::{Kind, Refusal};
-use crate::fields::Fields;
+use crate::fields::{self, Fields};
 use crate::telemetry::{Outcome, Talk, Traffic};
 use crate::upstream::{Credential, Fault, Sent};
 use crate::wire::BodyError;
@@ -63,14 +63,16 @@ impl Exchange {
         if let Some(allowance) = self.permit.allowance() {
             allowance.write(fields);
         }
-        if !fields.contains(&X_REQUEST_ID) {
-            let made = format!("req_{}", Uuid::new_v4().simple());
-            if let Ok(value) = HeaderValue::from_str(&made) {
-                fields.append(&X_REQUEST_ID, &value);
+        match fields.get(&X_REQUEST_ID) {
+            Some(id) => self.permit.answered(status, fields::text(id)),
+            None => {
+                let made = format!("req_{}", Uuid::new_v4().simple());
+                if let Ok(value) = HeaderValue::from_str(&made) {
+                    fields.append(&X_REQUEST_ID, &value);
+                }
+                self.permit.answered(status, Some(&made));
             }
         }
-        let id = fields.text(&X_REQUEST_ID);
-        self.permit.answered(status, id);
         if status == StatusCode::UNAUTHORIZED && matches!(self.credential(), Credential::Server) {
             let cause = "the upstream refuses the server's key: check OPENAI_API_KEY";
             self.permit.blame(cause.to_owned());

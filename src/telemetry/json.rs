@@ -115,6 +115,7 @@ fn write_digits(out: &mut Vec<u8>, number: u64, least: usize) {
 pub(super) struct Object<'a>(&'a mut Vec<u8>);
 
 impl Object<'_> {
+    #[inline]
     fn name(&mut self, name: &str) {
         self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(name.as_bytes());
@@ -287,7 +288,16 @@ const ESCAPED: [bool; 256] = {
 
 /// RFC 8259 section 7.
 fn escape(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
+    // Nearly always there is nothing to escape: all bytes are looked at, many at a time.
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    let bytes = text.as_bytes();
+    if bytes
+        .iter()
+        .fold(true, |plain, byte| plain & is_plain(*byte))
+    {
+        return out.extend_from_slice(bytes);
+    }
+    let mut rest = bytes;
     while let Some(at) = rest.iter().position(|byte| ESCAPED[usize::from(*byte)]) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {

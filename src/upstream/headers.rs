@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::fields::{self, Fields, Name, Names};
 
 /// Between two neighbours only (RFC 9110 section 7.6.1), or about the connection.
-static HOP_BY_HOP: Names<10> = Names::of([
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "http2-settings",
     "keep-alive",
@@ -16,11 +16,11 @@ static HOP_BY_HOP: Names<10> = Names::of([
     "te",
     "transfer-encoding",
     "upgrade",
-]);
+];
 
 /// What a request does not carry upstream besides: credentials, cookies, and what tells of the
-/// client's page; what tells of its network is in [`fields::tells_of_network`].
-static NOT_UP: Names<7> = Names::of([
+/// client's page; what tells of its network is in [`fields::NETWORK`].
+const PRIVATE: [&str; 7] = [
     "authorization",
     "cookie",
     "cookie2",
@@ -29,7 +29,13 @@ static NOT_UP: Names<7> = Names::of([
     "referer",
     // May hold a credential, and means nothing without an upgrade.
     "sec-websocket-protocol",
-]);
+];
+
+/// What a request does not carry upstream: one set, because each of its names is held against it.
+static NOT_UP: Names<26> = {
+    const OWN: [&str; 17] = fields::join(HOP_BY_HOP, PRIVATE);
+    Names::of(fields::join(OWN, fields::NETWORK)).and_beginning(&fields::NETWORK_PREFIXES)
+};
 
 /// Switches preview interfaces on.
 const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
@@ -37,9 +43,9 @@ const OPENAI_BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// Go up for callers that may name an organization.
 static ORGANIZATION: Names<2> = Names::of(["openai-organization", "openai-project"]);
 
-/// What an answer does not carry down besides: cookies, the upstream's CORS rules, and what would
-/// act on the operator's own domain.
-static NOT_DOWN: Names<10> = Names::of([
+/// What an answer does not carry down besides: cookies, and what would act on the operator's own
+/// domain.
+const FOREIGN: [&str; 10] = [
     "alt-svc",
     "clear-site-data",
     "nel",
@@ -50,18 +56,18 @@ static NOT_DOWN: Names<10> = Names::of([
     "set-cookie",
     "set-cookie2",
     "strict-transport-security",
-]);
-const NOT_DOWN_PREFIX: &str = "access-control-";
+];
+
+/// What an answer does not carry down, the upstream's CORS rules too.
+static NOT_DOWN: Names<20> =
+    Names::of(fields::join(HOP_BY_HOP, FOREIGN)).and_beginning(&["access-control-"]);
 
 /// Leaves of a client's headers what the upstream may see; the caller adds host and credential.
 pub(super) fn strip_request(fields: &mut Fields, may_name_organization: bool) {
     // `TE: trailers` is the one hop-by-hop promise that the relay can keep on both sides.
     let takes_trailers = fields::lists(fields, &header::TE, "trailers");
     strip(fields, |name| {
-        HOP_BY_HOP.contain(name)
-            || NOT_UP.contain(name)
-            || fields::tells_of_network(name)
-            || (!may_name_organization && ORGANIZATION.contain(name))
+        NOT_UP.contain(name) || (!may_name_organization && ORGANIZATION.contain(name))
     });
     if takes_trailers {
         fields.insert(&header::TE, &HeaderValue::from_static("trailers"));
@@ -128,9 +134,7 @@ pub(super) fn strip_response_trailers(trailers: &mut HeaderMap) {
 
 /// Leaves of the upstream's headers what the client may see.
 pub(super) fn strip_response(fields: &mut Fields) {
-    strip(fields, |name| {
-        HOP_BY_HOP.contain(name) || NOT_DOWN.contain(name) || name.starts_with(NOT_DOWN_PREFIX)
-    });
+    strip(fields, |name| NOT_DOWN.contain(name));
 }
 
 /// Removes what the rule names, and what the `Connection` lines name.

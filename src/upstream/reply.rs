@@ -66,7 +66,11 @@ impl Exchange {
         self.upload.poll(cx, self.lease.link())?;
         loop {
             let link = self.lease.link();
-            match parse_response(&mut link.input, scan, method) {
+            let parsed = match link.input.is_empty() {
+                true => Ok(None),
+                false => parse_response(&mut link.input, scan, method),
+            };
+            match parsed {
                 // 100, 102 and 103 are between neighbours.
                 Ok(Some(head)) if head.status.is_informational() => {
                     if head.status == StatusCode::SWITCHING_PROTOCOLS {

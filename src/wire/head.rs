@@ -141,7 +141,10 @@ fn take_head(buffer: &mut BytesMut, searched: &mut usize) -> Result<Option<Bytes
             return Err(HeadError::TooLarge);
         }
         *searched = 0;
-        return Ok(Some(buffer.split_to(end).freeze()));
+        // Copied, because it may stay for as long as its exchange, and the buffer is wanted again.
+        let head = Bytes::copy_from_slice(&buffer[..end]);
+        buffer.advance(end);
+        return Ok(Some(head));
     }
     while let Some(found) = memchr::memchr(b'\n', &buffer[*searched..]) {
         let at = *searched + found;
@@ -214,11 +217,11 @@ fn content_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(digits), None) => {
-            if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                return Err(wrong);
-            }
-            let text = std::str::from_utf8(digits).map_err(|_| wrong)?;
-            text.parse().map(Some).map_err(|_| wrong)
+            let length = digits.iter().try_fold(0_u64, |length, digit| {
+                let value = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+                length.checked_mul(10)?.checked_add(value)
+            });
+            length.filter(|_| !digits.is_empty()).map(Some).ok_or(wrong)
         }
         _ => Err(wrong),
     }

@@ -1,6 +1,5 @@
 //! A byte stream to a peer with what was read ahead. No buffer is held while it idles.
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
@@ -15,17 +14,15 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 use tokio_util::io::poll_read_buf;
 
+use super::spares::Spares;
+
 /// What one read takes at most, in bytes; a head may take more by several reads.
 const READ: usize = 16 * 1024;
 /// Less room than this in the buffer is not worth a read.
 const MIN_ROOM: usize = 2 * 1024;
 
-/// Buffers that each thread keeps for the next reads: most are empty again before the next
-/// connection reads, so that a few serve thousands.
-const SPARES: usize = 4;
-
 thread_local! {
-    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static SPARES: Spares = const { Spares::of(READ) };
 }
 
 /// A byte stream, whatever lies above its socket.
@@ -133,17 +130,9 @@ impl Link {
 
     /// Gives the buffer back while there is nothing in it.
     pub fn shrink(&mut self) {
-        if !self.input.is_empty() || self.input.capacity() == 0 {
-            return;
-        }
-        let mut buffer = std::mem::take(&mut self.input);
-        // Of a buffer that a body still holds a part of nothing can be used again.
-        if buffer.try_reclaim(READ) && buffer.capacity() <= 2 * READ {
-            SPARE.with_borrow_mut(|spare| {
-                if spare.len() < SPARES {
-                    spare.push(buffer);
-                }
-            });
+        if self.input.is_empty() && self.input.capacity() > 0 {
+            let buffer = std::mem::take(&mut self.input);
+            SPARES.with(|spares| spares.keep(buffer));
         }
     }
 
@@ -152,9 +141,10 @@ impl Link {
             return;
         }
         if self.input.is_empty() && !self.input.try_reclaim(READ) {
-            self.input = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+            self.input = SPARES.with(Spares::take);
+        } else {
+            self.input.reserve(READ);
         }
-        self.input.reserve(READ);
     }
 
     /// Whether the peer has closed its side, as far as the kernel has told; data may lie before it.

@@ -10,6 +10,7 @@ mod link;
 mod message;
 mod output;
 mod pace;
+mod spares;
 mod target;
 mod whole;
 

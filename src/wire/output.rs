@@ -10,6 +10,7 @@ use http::HeaderMap;
 use tokio::io::AsyncWrite;
 
 use super::chunked;
+use super::spares::Spares;
 
 /// From this size on a piece is queued as it is; below, one copy is cheaper than one more slice.
 const LARGE: usize = 4 * 1024;
@@ -17,6 +18,10 @@ const LARGE: usize = 4 * 1024;
 const ROOM: usize = 2 * 1024;
 /// Slices per write.
 const SLICES: usize = 8;
+
+thread_local! {
+    static SPARES: Spares = const { Spares::of(ROOM) };
+}
 
 /// A queue of bytes.
 #[derive(Debug, Default)]
@@ -40,7 +45,7 @@ impl Output {
     /// Appends what this writes.
     pub fn write(&mut self, writing: impl FnOnce(&mut BytesMut)) {
         if self.tail.capacity() == 0 {
-            self.tail.reserve(ROOM);
+            self.tail = SPARES.with(Spares::take);
         }
         let before = self.tail.len();
         writing(&mut self.tail);
@@ -118,7 +123,8 @@ impl Output {
         }
         if self.is_empty() {
             // Nothing is held for a connection that idles.
-            *self = Output::default();
+            let emptied = std::mem::take(self);
+            SPARES.with(|spares| spares.keep(emptied.tail));
         }
     }
 

@@ -54,7 +54,10 @@ impl Target {
 
     /// The path as text, for what only looks at it.
     pub fn path_text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self.path())
+        match std::str::from_utf8(self.path()) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(self.path()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::ws::Socket;
-use crate::support::{RELAY_TOKEN, Relay, authorization, eventually, pair, pair_with};
+use crate::support::{RELAY_TOKEN, Relay, authorization, pair, pair_with};
 
 const MARK: &str = "OpenAI-Beta: realtime=v1";
 

@@ -1,0 +1,92 @@
+//! Buffers that a thread uses again: most are empty before the next connection needs one, so that a
+//! few serve thousands.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+
+/// Buffers that a thread keeps of each kind.
+const KEPT: usize = 8;
+/// One that has grown beyond so many times its room is not kept.
+const GROWN: usize = 2;
+
+/// Empty buffers of one kind.
+pub(super) struct Spares {
+    /// Room that each has, in bytes.
+    room: usize,
+    kept: RefCell<VecDeque<BytesMut>>,
+}
+
+impl Spares {
+    /// None yet, of buffers with so much room in bytes.
+    pub(super) const fn of(room: usize) -> Spares {
+        Spares {
+            room,
+            kept: RefCell::new(VecDeque::new()),
+        }
+    }
+
+    /// An empty buffer with room.
+    pub(super) fn take(&self) -> BytesMut {
+        // What was given back first is free by now, mostly: see `keep`.
+        let mut buffer = self.kept.borrow_mut().pop_front().unwrap_or_default();
+        if !buffer.try_reclaim(self.room) || buffer.capacity() > GROWN * self.room {
+            buffer = BytesMut::with_capacity(self.room);
+        }
+        buffer
+    }
+
+    /// Keeps a buffer for somebody else. Parts of it may still be on their way.
+    pub(super) fn keep(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() < KEPT && buffer.capacity() > 0 {
+            kept.push_back(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 64;
+
+    fn filled(spares: &Spares) -> BytesMut {
+        let mut buffer = spares.take();
+        assert!(buffer.is_empty() && buffer.capacity() >= ROOM);
+        buffer.extend_from_slice(b"some bytes");
+        buffer
+    }
+
+    #[test]
+    fn a_buffer_is_used_again_once_nobody_holds_a_part_of_it() {
+        let spares = Spares::of(ROOM);
+        let mut first = filled(&spares);
+        let at = first.as_ptr();
+        let held = first.split_to(4).freeze();
+        spares.keep(first);
+        assert_ne!(filled(&spares).as_ptr(), at, "a part is held");
+        assert_eq!(&held[..], b"some");
+
+        let mut second = filled(&spares);
+        let at = second.as_ptr();
+        let gone = second.split_to(4).freeze();
+        spares.keep(second);
+        drop(gone);
+        assert_eq!(filled(&spares).as_ptr(), at);
+    }
+
+    #[test]
+    fn few_are_kept_and_no_large_ones() {
+        let spares = Spares::of(ROOM);
+        for _ in 0..2 * KEPT {
+            spares.keep(BytesMut::with_capacity(ROOM));
+        }
+        assert_eq!(spares.kept.borrow().len(), KEPT);
+        let spares = Spares::of(ROOM);
+        spares.keep(BytesMut::with_capacity(4 * ROOM));
+        assert!(spares.take().capacity() <= GROWN * ROOM);
+    }
+}
