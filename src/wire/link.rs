@@ -130,9 +130,12 @@ impl Link {
 
     /// Gives the buffer back while there is nothing in it.
     pub fn shrink(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > 0 {
+        if self.input.is_empty() {
             let buffer = std::mem::take(&mut self.input);
-            SPARES.with(|spares| spares.keep(buffer));
+            // One that is used up to its last byte is let go.
+            if buffer.capacity() > 0 {
+                SPARES.with(|spares| spares.keep(buffer));
+            }
         }
     }
 

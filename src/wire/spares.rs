@@ -31,17 +31,23 @@ impl Spares {
     pub(super) fn take(&self) -> BytesMut {
         // What was given back first is free by now, mostly: see `keep`.
         let mut buffer = self.kept.borrow_mut().pop_front().unwrap_or_default();
-        if !buffer.try_reclaim(self.room) || buffer.capacity() > GROWN * self.room {
+        if self.has_grown(&mut buffer) || !buffer.try_reclaim(self.room) {
             buffer = BytesMut::with_capacity(self.room);
         }
         buffer
     }
 
+    /// Whether the whole of it, which its capacity does not tell, is larger than it should be.
+    fn has_grown(&self, buffer: &mut BytesMut) -> bool {
+        buffer.try_reclaim(GROWN * self.room + 1)
+    }
+
     /// Keeps a buffer for somebody else. Parts of it may still be on their way.
     pub(super) fn keep(&self, mut buffer: BytesMut) {
         buffer.clear();
+        let is_good = buffer.capacity() > 0 && !self.has_grown(&mut buffer);
         let mut kept = self.kept.borrow_mut();
-        if kept.len() < KEPT && buffer.capacity() > 0 {
+        if is_good && kept.len() < KEPT {
             kept.push_back(buffer);
         }
     }
@@ -86,7 +92,13 @@ mod tests {
         }
         assert_eq!(spares.kept.borrow().len(), KEPT);
         let spares = Spares::of(ROOM);
-        spares.keep(BytesMut::with_capacity(4 * ROOM));
-        assert!(spares.take().capacity() <= GROWN * ROOM);
+        for used in [0, 3 * ROOM, 4 * ROOM] {
+            let mut large = BytesMut::zeroed(4 * ROOM);
+            let held = large.split_to(used).freeze();
+            spares.keep(large);
+            drop(held);
+            assert!(spares.take().capacity() <= GROWN * ROOM, "{used} were used");
+            assert!(spares.kept.borrow().is_empty());
+        }
     }
 }

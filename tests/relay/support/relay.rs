@@ -192,10 +192,11 @@ impl Relay {
         assert!(is_said, "not in the log: {text}\n{}", self.log_text());
     }
 
-    /// All that was logged up to now: one more request has its line behind everything else.
+    /// What was logged before one more request had its line: all but what tells of an exchange
+    /// whose last byte has only just gone.
     pub async fn whole_log(&self) -> String {
         let mark = format!("/marks/{}", uuid::Uuid::new_v4().simple());
-        super::get(self.address, &mark, &[]).await;
+        super::get(self.address(), &mark, &[]).await;
         self.says(&mark).await;
         self.log_text()
     }
