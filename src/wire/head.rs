@@ -81,10 +81,10 @@ pub fn parse_request(
     buffer: &mut BytesMut,
     scan: &mut HeadScan,
 ) -> Result<Option<RequestHead>, HeadError> {
+    skip_empty_lines(buffer, scan)?;
     if buffer.first() == Some(&TLS_HANDSHAKE) {
         return Err(HeadError::Tls);
     }
-    skip_empty_lines(buffer, scan)?;
     let Some(bytes) = take_head(buffer, &mut scan.searched)? else {
         return Ok(None);
     };
