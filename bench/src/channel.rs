@@ -3,13 +3,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
-use socket2::SockRef;
 
 /// One read takes this much at most, in bytes: enough for several messages.
 pub const SCRATCH: usize = 64 * 1024;
@@ -40,8 +38,6 @@ impl Channel {
 
     fn new(socket: TcpStream, tls: Option<Connection>) -> io::Result<Channel> {
         socket.set_nodelay(true)?;
-        // It ends in a reset: thousands of ports that wait for stragglers would be missed.
-        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
         Ok(Channel {
             socket,
             tls: tls.map(Box::new),

@@ -18,7 +18,7 @@ use crate::process::{Process, free_port};
 pub const TOKEN: &str = "bench-0123456789abcdef0123456789abcdef";
 const KEY: &str = "sk-bench0123456789abcdef0123456789abcdef";
 /// Connections that each may have.
-const CONNECTIONS: usize = 9_000;
+const CONNECTIONS: usize = 8_000;
 
 /// Something between the load and the upstream, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

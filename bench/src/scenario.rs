@@ -178,10 +178,10 @@ pub const SCENARIOS: [Scenario; 10] = [
     ),
     Scenario {
         name: "ws-idle",
-        title: "WebSocket sessions opened, and left idle: 4,000",
+        title: "WebSocket sessions opened, and left idle: 2,000",
         kind: Kind::Weight,
         work: Work::Idle,
-        connections: 4000,
+        connections: 2000,
         feed: None,
         peers: &PEERS,
         tls: &[false, true],
