@@ -2,7 +2,6 @@
 //! few serve thousands.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
@@ -15,7 +14,7 @@ const GROWN: usize = 2;
 pub(super) struct Spares {
     /// Room that each has, in bytes.
     room: usize,
-    kept: RefCell<VecDeque<BytesMut>>,
+    kept: RefCell<Vec<BytesMut>>,
 }
 
 impl Spares {
@@ -23,14 +22,14 @@ impl Spares {
     pub(super) const fn of(room: usize) -> Spares {
         Spares {
             room,
-            kept: RefCell::new(VecDeque::new()),
+            kept: RefCell::new(Vec::new()),
         }
     }
 
     /// An empty buffer with room.
     pub(super) fn take(&self) -> BytesMut {
-        // What was given back first is free by now, mostly: see `keep`.
-        let mut buffer = self.kept.borrow_mut().pop_front().unwrap_or_default();
+        // The one that was given back last is still in the processor's caches.
+        let mut buffer = self.kept.borrow_mut().pop().unwrap_or_default();
         if self.has_grown(&mut buffer) || !buffer.try_reclaim(self.room) {
             buffer = BytesMut::with_capacity(self.room);
         }
@@ -48,7 +47,7 @@ impl Spares {
         let is_good = buffer.capacity() > 0 && !self.has_grown(&mut buffer);
         let mut kept = self.kept.borrow_mut();
         if is_good && kept.len() < KEPT {
-            kept.push_back(buffer);
+            kept.push(buffer);
         }
     }
 }
