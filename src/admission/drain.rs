@@ -116,6 +116,10 @@ impl Departure {
     /// Ready once the relay refuses new work: with a time of the session's own to leave at, so that
     /// not all clients connect elsewhere at once, and the deadline.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Instant, Instant)> {
+        // The token takes a lock to answer, and is cancelled later than this is true.
+        if !self.drain.is_refusing() && self.refusing.has_asked(cx) {
+            return Poll::Pending;
+        }
         ready!(self.refusing.poll(cx));
         let now = Instant::now();
         let departures = self.drain.departures.get().cloned();

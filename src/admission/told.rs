@@ -24,13 +24,18 @@ impl Told {
         }
     }
 
+    /// Whether this task will be woken by the token.
+    pub(super) fn has_asked(&self, cx: &Context<'_>) -> bool {
+        let waker = self.waker.as_ref();
+        waker.is_some_and(|waker| waker.will_wake(cx.waker()))
+    }
+
     /// Ready once the token was cancelled.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.token.is_cancelled() {
             return Poll::Ready(());
         }
-        let is_left = |waker: &Waker| waker.will_wake(cx.waker());
-        if self.waker.as_ref().is_some_and(is_left) {
+        if self.has_asked(cx) {
             return Poll::Pending;
         }
         ready!(self.waiting.as_mut().poll(cx));

@@ -18,19 +18,20 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// One admitted exchange on its way.
 pub(super) struct Exchange {
     permit: Box<Permit>,
-    sent: Sent,
+    /// There once a body goes up: sockets idle without it.
+    sent: Option<Sent>,
 }
 
 impl Exchange {
     pub(super) fn new(permit: Box<Permit>) -> Exchange {
         Exchange {
             permit,
-            sent: Sent::default(),
+            sent: None,
         }
     }
 
-    pub(super) fn sent(&self) -> Sent {
-        self.sent.clone()
+    pub(super) fn sent(&mut self) -> Sent {
+        self.sent.get_or_insert_default().clone()
     }
 
     pub(super) fn credential(&self) -> Credential<'_> {
@@ -186,6 +187,8 @@ fn outcome_of(fault: &Fault) -> Outcome {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.permit.sent_up(self.sent.bytes());
+        if let Some(sent) = &self.sent {
+            self.permit.sent_up(sent.bytes());
+        }
     }
 }

@@ -43,19 +43,19 @@ pub(crate) fn frames(first: &[u8], second: &[u8]) {
 }
 
 /// Bytes of data, control frames, messages, and whether the stream broke a rule.
-fn scanned(sender: Sender, pieces: &[&[u8]]) -> (usize, Vec<(Opcode, Vec<u8>)>, u64, bool) {
-    let mut scanner = Scanner::new(sender, 1 << 20);
+fn scanned(sender: Sender, pieces: &[&[u8]]) -> (usize, Vec<(Opcode, Vec<u8>)>, u32, bool) {
+    let mut scanner = Scanner::new(sender);
     let (mut data, mut controls, mut input) = (0, Vec::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
-            let scan = scanner.scan(&input);
+            let scan = scanner.scan(&input, 1 << 20);
             assert!(scan.message_end <= scan.frame_end && scan.frame_end <= scan.data);
             data += scan.data;
             input.drain(..scan.data);
             let Then::Control(control) = scan.then else {
                 if matches!(scan.then, Then::Violation(_)) {
-                    return (data, controls, scanner.messages(), true);
+                    return (data, controls, scanner.take_counts().0, true);
                 }
                 break;
             };
@@ -65,7 +65,7 @@ fn scanned(sender: Sender, pieces: &[&[u8]]) -> (usize, Vec<(Opcode, Vec<u8>)>, 
             controls.push((control.opcode, payload));
         }
     }
-    (data, controls, scanner.messages(), false)
+    (data, controls, scanner.take_counts().0, false)
 }
 
 /// Any body is an offer or is refused.

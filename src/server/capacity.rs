@@ -35,7 +35,8 @@ struct Taken {
 /// The right to be connected; its drop gives it back.
 pub(super) struct Seat {
     capacity: Arc<Capacity>,
-    ip: Option<IpAddr>,
+    /// Where addresses are counted.
+    ip: Option<Box<IpAddr>>,
     /// There for a spare seat: a newer arrival needs it.
     evicted: Option<CancellationToken>,
 }
@@ -84,7 +85,7 @@ impl Capacity {
         }
         Some(Seat {
             capacity: Arc::clone(self),
-            ip,
+            ip: ip.map(Box::new),
             evicted,
         })
     }
@@ -115,12 +116,12 @@ impl Drop for Seat {
         if !self.is_spare() {
             taken.seats -= 1;
         }
-        if let Some(ip) = self.ip
-            && let Some(count) = taken.per_ip.get_mut(&ip)
+        if let Some(ip) = self.ip.as_deref()
+            && let Some(count) = taken.per_ip.get_mut(ip)
         {
             *count -= 1;
             if *count == 0 {
-                taken.per_ip.remove(&ip);
+                taken.per_ip.remove(ip);
             }
         }
     }

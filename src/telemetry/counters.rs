@@ -120,15 +120,22 @@ pub struct LaneCounts {
 }
 
 impl Traffic {
-    /// What came on top of an earlier count.
-    #[must_use]
-    pub fn since(&self, earlier: &Traffic) -> Traffic {
+    /// Messages and bytes of their payload, from the client and to it.
+    pub fn of(up: (u32, u32), down: (u32, u32)) -> Traffic {
         Traffic {
-            messages_up: self.messages_up - earlier.messages_up,
-            messages_down: self.messages_down - earlier.messages_down,
-            bytes_up: self.bytes_up - earlier.bytes_up,
-            bytes_down: self.bytes_down - earlier.bytes_down,
+            messages_up: up.0.into(),
+            messages_down: down.0.into(),
+            bytes_up: up.1.into(),
+            bytes_down: down.1.into(),
         }
+    }
+
+    /// So much more.
+    pub fn add(&mut self, more: &Traffic) {
+        self.messages_up += more.messages_up;
+        self.messages_down += more.messages_down;
+        self.bytes_up += more.bytes_up;
+        self.bytes_down += more.bytes_down;
     }
 }
 

@@ -42,12 +42,11 @@ struct Part {
 /// Moves what one side says to the other, message by message.
 pub(super) struct MessagePump {
     source: Side,
-    max_message: u64,
     incoming: Option<Incoming>,
     part: Option<Part>,
     output: Output,
-    messages: u64,
-    bytes: u64,
+    messages: u32,
+    bytes: u32,
     close: Option<Box<Close>>,
     is_halting: bool,
     /// For a message that is large, until it has gone on.
@@ -55,7 +54,7 @@ pub(super) struct MessagePump {
 }
 
 impl MessagePump {
-    fn begin(&mut self, head: &Head) -> Result<(), Violation> {
+    fn begin(&mut self, head: &Head, max_message: u64) -> Result<(), Violation> {
         let announced = usize::try_from(head.payload).unwrap_or(usize::MAX);
         match (&mut self.incoming, head.opcode) {
             (None, Opcode::Continuation) => {
@@ -78,7 +77,7 @@ impl MessagePump {
         }
         if let Some(incoming) = &mut self.incoming {
             let length = (incoming.payload.len() as u64).saturating_add(head.payload);
-            if length > self.max_message {
+            if length > max_message {
                 return Err(Violation::too_large());
             }
             // The rest as it comes, out of what all that is read whole may take together.
@@ -93,12 +92,12 @@ impl MessagePump {
     }
 
     /// A message has come to its end.
-    fn finish(&mut self, interpreter: &mut Interpreter) -> Result<(), PumpEnd> {
+    fn finish(&mut self, interpreter: &mut Interpreter, max_message: u64) -> Result<(), PumpEnd> {
         let Some(incoming) = self.incoming.take() else {
             return Ok(());
         };
         let payload = if incoming.is_compressed {
-            let payload = interpreter.inflate(&incoming.payload, self.max_message)?;
+            let payload = interpreter.inflate(&incoming.payload, max_message)?;
             self.hold(payload.capacity(), interpreter)?;
             payload
         } else {
@@ -148,10 +147,9 @@ impl MessagePump {
 impl Direction for MessagePump {
     type Shared = Box<Interpreter>;
 
-    fn new(source: Side, max_message: u64) -> MessagePump {
+    fn new(source: Side) -> MessagePump {
         MessagePump {
             source,
-            max_message,
             incoming: None,
             part: None,
             output: Output::default(),
@@ -188,6 +186,7 @@ impl Direction for MessagePump {
         &mut self,
         from: &mut Leg,
         dog: &mut Watchdog,
+        max_message: u64,
         interpreter: &mut Box<Interpreter>,
     ) -> Result<bool, PumpEnd> {
         if self.source == Side::Upstream && self.close.is_none() && interpreter.has_to_speak() {
@@ -217,12 +216,14 @@ impl Direction for MessagePump {
             }
             input.advance(taken);
             part.left -= taken as u64;
-            self.bytes += taken as u64;
+            self.bytes = self
+                .bytes
+                .saturating_add(u32::try_from(taken).unwrap_or(u32::MAX));
             self.part = (part.left > 0).then_some(part);
             dog.message(self.source);
             if part.left == 0 && part.is_final {
                 self.messages += 1;
-                self.finish(interpreter)?;
+                self.finish(interpreter, max_message)?;
             }
             return Ok(true);
         }
@@ -240,7 +241,7 @@ impl Direction for MessagePump {
             return Ok(true);
         }
         input.advance(head.length);
-        self.begin(&head)?;
+        self.begin(&head, max_message)?;
         Ok(true)
     }
 
@@ -248,8 +249,11 @@ impl Direction for MessagePump {
         self.source
     }
 
-    fn counts(&self) -> (u64, u64) {
-        (self.messages, self.bytes)
+    fn take_counts(&mut self) -> (u32, u32) {
+        (
+            std::mem::take(&mut self.messages),
+            std::mem::take(&mut self.bytes),
+        )
     }
 
     fn close(&self) -> Option<&Close> {

@@ -19,7 +19,7 @@ use super::interpreter::{Bench, Interpreter};
 use super::messages::MessagePump;
 use super::pump::Pump;
 use super::session::{Running, Session};
-use super::watchdog::Patience;
+use super::watchdog::{Patience, Side};
 use super::witness::Witness;
 use crate::admission::{Permit, Pressure};
 use crate::config::Beta;
@@ -63,6 +63,16 @@ pub struct Rules {
     pub upstream_stall: Duration,
     /// What bounds messages that are read whole, all together.
     pub pressure: Arc<Pressure>,
+}
+
+impl Rules {
+    /// How long this side may take next to nothing.
+    pub(super) fn stall(&self, side: Side) -> Duration {
+        match side {
+            Side::Client => self.client_stall,
+            Side::Upstream => self.upstream_stall,
+        }
+    }
 }
 
 /// What a client's connection is used for from its 101 on.

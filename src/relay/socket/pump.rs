@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::frame::{Close, Control, Opcode, Violation};
 use super::leg::{Leg, WriteEnd};
+use super::open::Rules;
 use super::scan::{Scanner, Then};
 use super::watchdog::{Side, Watchdog};
 use super::witness::Witness;
@@ -44,20 +45,20 @@ pub(super) trait Direction {
     /// What both directions of a session share.
     type Shared;
 
-    /// A direction at its start, from this side. `max_message`: in bytes of payload.
-    fn new(source: Side, max_message: u64) -> Self;
+    /// A direction at its start, from this side.
+    fn new(source: Side) -> Self;
 
-    /// Moves what can be moved now; ready when there is no more to move. `stall`: how long the
-    /// destination may take nothing.
+    /// Moves what can be moved now; ready when there is no more to move.
     fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut Leg,
         to: &mut Leg,
         dog: &mut Watchdog,
-        stall: Duration,
+        rules: &Rules,
         shared: &mut Self::Shared,
     ) -> Poll<PumpEnd> {
+        let stall = rules.stall(self.source().other());
         loop {
             if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
                 return Poll::Ready(PumpEnd::Unwritable(end));
@@ -68,7 +69,7 @@ pub(super) trait Direction {
             if self.has_halted() {
                 return Poll::Ready(PumpEnd::Halted);
             }
-            match self.take(from, dog, shared) {
+            match self.take(from, dog, rules.max_message, shared) {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(end) => return Poll::Ready(end),
@@ -82,6 +83,7 @@ pub(super) trait Direction {
     }
 
     /// Writes what may go on, and where frames or messages end what the relay itself has to say.
+    /// `stall`: how long the destination may take nothing.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -91,19 +93,20 @@ pub(super) trait Direction {
         stall: Duration,
     ) -> Poll<Result<(), WriteEnd>>;
 
-    /// Takes in what was read; whether anything was taken.
+    /// Takes in what was read; whether anything was taken. `max_message`: in bytes of payload.
     fn take(
         &mut self,
         from: &mut Leg,
         dog: &mut Watchdog,
+        max_message: u64,
         shared: &mut Self::Shared,
     ) -> Result<bool, PumpEnd>;
 
     /// The side that it comes from.
     fn source(&self) -> Side;
 
-    /// Messages and bytes of their payload that came.
-    fn counts(&self) -> (u64, u64);
+    /// Messages and bytes of their payload that came since this was called last.
+    fn take_counts(&mut self) -> (u32, u32);
 
     /// What the source's close frame said.
     fn close(&self) -> Option<&Close>;
@@ -145,11 +148,11 @@ impl Ear for Box<Witness> {
 pub(super) struct Pump<E = ()> {
     source: Side,
     scanner: Scanner,
-    /// What may go, counted from the start of the source's input; how much of it ends with a frame,
-    /// and with a message.
-    ready: usize,
-    frame_end: usize,
-    message_end: usize,
+    /// What may go, counted from the start of the source's input, which is a few reads long; how much
+    /// of it ends with a frame, and with a message.
+    ready: u32,
+    frame_end: u32,
+    message_end: u32,
     /// Whether what has gone ends with a frame, and with a message.
     is_at_frame_end: bool,
     is_at_message_end: bool,
@@ -161,10 +164,10 @@ pub(super) struct Pump<E = ()> {
 impl<E: Ear> Direction for Pump<E> {
     type Shared = E;
 
-    fn new(source: Side, max_message: u64) -> Pump<E> {
+    fn new(source: Side) -> Pump<E> {
         Pump {
             source,
-            scanner: Scanner::new(source.sender(), max_message),
+            scanner: Scanner::new(source.sender()),
             ready: 0,
             frame_end: 0,
             message_end: 0,
@@ -176,8 +179,8 @@ impl<E: Ear> Direction for Pump<E> {
         }
     }
 
-    fn counts(&self) -> (u64, u64) {
-        (self.scanner.messages(), self.scanner.bytes())
+    fn take_counts(&mut self) -> (u32, u32) {
+        self.scanner.take_counts()
     }
 
     fn close(&self) -> Option<&Close> {
@@ -235,7 +238,8 @@ impl<E: Ear> Direction for Pump<E> {
             if length == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let written = ready!(to.poll_pass(cx, &mut from.link, length, stall))?;
+            let written = ready!(to.poll_pass(cx, &mut from.link, length as usize, stall))?;
+            let written = short(written);
             self.is_at_message_end = written == self.message_end;
             self.is_at_frame_end = self.is_at_message_end || written == self.frame_end;
             self.ready -= written;
@@ -244,20 +248,26 @@ impl<E: Ear> Direction for Pump<E> {
         }
     }
 
-    fn take(&mut self, from: &mut Leg, dog: &mut Watchdog, ear: &mut E) -> Result<bool, PumpEnd> {
+    fn take(
+        &mut self,
+        from: &mut Leg,
+        dog: &mut Watchdog,
+        max_message: u64,
+        ear: &mut E,
+    ) -> Result<bool, PumpEnd> {
         let input = &mut from.link.input;
         if input.is_empty() {
             return Ok(false);
         }
-        let scan = self.scanner.scan(input);
+        let scan = self.scanner.scan(input, max_message);
         if scan.data > 0 {
             if self.source == Side::Upstream {
                 ear.frames(&input[..scan.data]);
             }
             dog.message(self.source);
-            self.ready = scan.data;
-            self.frame_end = scan.frame_end;
-            self.message_end = scan.message_end;
+            self.ready = short(scan.data);
+            self.frame_end = short(scan.frame_end);
+            self.message_end = short(scan.message_end);
             return Ok(true);
         }
         match scan.then {
@@ -271,17 +281,21 @@ impl<E: Ear> Direction for Pump<E> {
                 if control.opcode == Opcode::Close {
                     self.close = Some(Box::new(Close::read(&control.payload(input))?));
                 }
-                self.ready = control.length;
-                self.frame_end = control.length;
-                self.message_end = if self.scanner.is_between_messages() {
-                    control.length
-                } else {
-                    0
+                self.ready = short(control.length);
+                self.frame_end = self.ready;
+                self.message_end = match self.scanner.is_between_messages() {
+                    true => self.ready,
+                    false => 0,
                 };
                 Ok(true)
             }
         }
     }
+}
+
+/// A length within the input. Thousands of sessions idle with six of them each.
+fn short(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 impl<E> Pump<E> {

@@ -30,8 +30,6 @@ pub(crate) enum Then {
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
     sender: Sender,
-    /// The largest message, in bytes of payload.
-    max_message: u64,
     /// Payload of the frame at hand that has yet to come.
     left: u64,
     is_final: bool,
@@ -39,16 +37,16 @@ pub(crate) struct Scanner {
     is_in_message: bool,
     /// Payload of the message at hand so far announced.
     announced: u64,
-    messages: u64,
-    bytes: u64,
+    /// Whole messages, and payload bytes of messages, since they were last asked for.
+    messages: u32,
+    bytes: u32,
 }
 
 impl Scanner {
     /// A direction at its start.
-    pub(crate) fn new(sender: Sender, max_message: u64) -> Scanner {
+    pub(crate) fn new(sender: Sender) -> Scanner {
         Scanner {
             sender,
-            max_message,
             left: 0,
             is_final: true,
             is_in_frame: false,
@@ -59,14 +57,12 @@ impl Scanner {
         }
     }
 
-    /// Whole messages so far.
-    pub(crate) fn messages(&self) -> u64 {
-        self.messages
-    }
-
-    /// Payload bytes of messages so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Whole messages, and payload bytes of messages, since this was called last: of a few reads.
+    pub(crate) fn take_counts(&mut self) -> (u32, u32) {
+        (
+            std::mem::take(&mut self.messages),
+            std::mem::take(&mut self.bytes),
+        )
     }
 
     /// Whether all data so far ends with a message.
@@ -74,8 +70,8 @@ impl Scanner {
         !self.is_in_frame && !self.is_in_message
     }
 
-    /// Finds what may go on.
-    pub(crate) fn scan(&mut self, bytes: &[u8]) -> Scan {
+    /// Finds what may go on. `max_message`: the largest message, in bytes of payload.
+    pub(crate) fn scan(&mut self, bytes: &[u8], max_message: u64) -> Scan {
         let mut scan = Scan {
             data: 0,
             frame_end: 0,
@@ -101,7 +97,7 @@ impl Scanner {
                     scan.then = Control::read(&head, rest).map_or(Then::More, Then::Control);
                     return scan;
                 }
-                Ok(Some(head)) => match self.begin_frame(&head) {
+                Ok(Some(head)) => match self.begin_frame(&head, max_message) {
                     Ok(()) => scan.data += head.length,
                     Err(violation) => {
                         scan.then = Then::Violation(violation);
@@ -116,7 +112,7 @@ impl Scanner {
         }
     }
 
-    fn begin_frame(&mut self, head: &Head) -> Result<(), Violation> {
+    fn begin_frame(&mut self, head: &Head, max_message: u64) -> Result<(), Violation> {
         let before = match (head.opcode, self.is_in_message) {
             (Opcode::Continuation, true) => self.announced,
             (Opcode::Continuation, false) => {
@@ -126,7 +122,7 @@ impl Scanner {
             (_, true) => return Err(protocol("a message begins within another")),
         };
         let length = before.saturating_add(head.payload);
-        if length > self.max_message {
+        if length > max_message {
             return Err(Violation::too_large());
         }
         (self.is_in_message, self.announced) = (true, length);
@@ -141,7 +137,8 @@ impl Scanner {
         let available = available as u64;
         let passed = self.left.min(available);
         self.left -= passed;
-        self.bytes += passed;
+        let counted = u32::try_from(passed).unwrap_or(u32::MAX);
+        self.bytes = self.bytes.saturating_add(counted);
         usize::try_from(passed).unwrap_or(usize::MAX)
     }
 

@@ -97,12 +97,12 @@ fn reference(frames: &[Raw], sender: Sender) -> Seen {
 
 /// Feeds the scanner as a pump does, with cuts of these lengths.
 fn scanned(stream: &[u8], cuts: &[usize], sender: Sender) -> Seen {
-    let mut scanner = Scanner::new(sender, MAX);
+    let mut scanner = Scanner::new(sender);
     let mut seen = Seen::default();
     let (mut input, mut rest) = (Vec::new(), stream);
     let mut cuts = cuts.iter().copied().cycle();
     loop {
-        let scan = scanner.scan(&input);
+        let scan = scanner.scan(&input, MAX);
         assert!(scan.message_end <= scan.frame_end && scan.frame_end <= scan.data);
         seen.data.extend(input.drain(..scan.data));
         match scan.then {
@@ -126,8 +126,8 @@ fn scanned(stream: &[u8], cuts: &[usize], sender: Sender) -> Seen {
         input.extend(now);
         rest = later;
     }
-    seen.messages = scanner.messages();
-    seen.bytes = scanner.bytes();
+    let (messages, bytes) = scanner.take_counts();
+    (seen.messages, seen.bytes) = (u64::from(messages), u64::from(bytes));
     seen
 }
 
@@ -248,12 +248,12 @@ fn every_length_form_is_read_and_longer_ones_are_refused() {
 
 #[test]
 fn a_message_past_the_limit_is_told_by_its_heads_alone() {
-    let mut scanner = Scanner::new(Sender::Server, 100);
+    let mut scanner = Scanner::new(Sender::Server);
     // 60 and 41 bytes in two fragments; the second head is enough.
     let mut bytes = vec![0x01, 60];
     bytes.extend([0; 60]);
     bytes.extend([0x80, 41]);
-    let scan = scanner.scan(&bytes);
+    let scan = scanner.scan(&bytes, 100);
     assert_eq!(scan.data, 62);
     let Then::Violation(violation) = scan.then else {
         panic!("{scan:?}");

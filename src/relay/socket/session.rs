@@ -169,8 +169,8 @@ struct Relaying<D: Direction> {
     has_up_ended: bool,
     has_down_ended: bool,
     has_halted: bool,
-    /// What is counted already.
-    counted: Traffic,
+    /// What has gone over it.
+    traffic: Traffic,
 }
 
 impl<D: Direction> Relaying<D> {
@@ -186,8 +186,8 @@ impl<D: Direction> Relaying<D> {
         Relaying {
             client: Leg::new(client),
             upstream: Leg::new(upstream),
-            up: D::new(Side::Client, rules.max_message),
-            down: D::new(Side::Upstream, rules.max_message),
+            up: D::new(Side::Client),
+            down: D::new(Side::Upstream),
             shared,
             rules,
             dog: Watchdog::new(patience, now),
@@ -198,7 +198,7 @@ impl<D: Direction> Relaying<D> {
             has_up_ended: false,
             has_down_ended: false,
             has_halted: false,
-            counted: Traffic::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -236,7 +236,7 @@ impl<D: Direction> Relaying<D> {
             &mut self.client,
             &mut self.upstream,
             &mut self.dog,
-            self.rules.upstream_stall,
+            &self.rules,
             &mut self.shared,
         ));
         self.has_up_ended = true;
@@ -252,7 +252,7 @@ impl<D: Direction> Relaying<D> {
             &mut self.upstream,
             &mut self.client,
             &mut self.dog,
-            self.rules.client_stall,
+            &self.rules,
             &mut self.shared,
         ));
         self.has_down_ended = true;
@@ -260,17 +260,10 @@ impl<D: Direction> Relaying<D> {
     }
 
     fn count(&mut self, exchange: &Exchange) {
-        let ((messages_up, bytes_up), (messages_down, bytes_down)) =
-            (self.up.counts(), self.down.counts());
-        let now = Traffic {
-            messages_up,
-            messages_down,
-            bytes_up,
-            bytes_down,
-        };
-        if now != self.counted {
-            exchange.relayed(&now.since(&self.counted));
-            self.counted = now;
+        let traffic = Traffic::of(self.up.take_counts(), self.down.take_counts());
+        if traffic != Traffic::default() {
+            exchange.relayed(&traffic);
+            self.traffic.add(&traffic);
         }
     }
 
@@ -396,15 +389,13 @@ impl<D: Direction> Relaying<D> {
 
     /// What went over it.
     fn talk(&self, ending: &Ending, model: Option<Box<str>>) -> Talk {
-        let (messages_up, bytes_up) = self.up.counts();
-        let (messages_down, bytes_down) = self.down.counts();
         let told = |words: Option<Words>| words.map(|words| words.code);
         Talk {
             model,
-            messages_up,
-            messages_down,
-            bytes_up,
-            bytes_down,
+            messages_up: self.traffic.messages_up,
+            messages_down: self.traffic.messages_down,
+            bytes_up: self.traffic.bytes_up,
+            bytes_down: self.traffic.bytes_down,
             client_close: close_code(&self.up, told(ending.to_client(self.codes))),
             upstream_close: close_code(&self.down, told(ending.to_upstream())),
         }

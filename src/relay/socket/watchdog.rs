@@ -43,14 +43,6 @@ pub(super) enum Verdict {
     Over,
 }
 
-/// What is known of one side.
-#[derive(Clone, Copy, Debug)]
-struct Pulse {
-    /// When it was heard last; once a ping has left, when that was.
-    since: Instant,
-    asked: Asked,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     No,
@@ -60,14 +52,16 @@ enum Asked {
     Yes,
 }
 
-/// Watches over one session.
+/// Watches over one session. Thousands of them idle: times are nanoseconds since the start, which
+/// last for 584 years.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     patience: Arc<Patience>,
     start: Instant,
-    message: Instant,
-    client: Pulse,
-    upstream: Pulse,
+    message: u64,
+    /// When each side was heard last; once a ping has left, when that was.
+    since: [u64; 2],
+    asked: [Asked; 2],
 }
 
 impl Side {
@@ -89,41 +83,41 @@ impl Side {
 
 impl Watchdog {
     pub(super) fn new(patience: Arc<Patience>, now: Instant) -> Watchdog {
-        let pulse = Pulse {
-            since: now,
-            asked: Asked::No,
-        };
         Watchdog {
             patience,
             start: now,
-            message: now,
-            client: pulse,
-            upstream: pulse,
+            message: 0,
+            since: [0; 2],
+            asked: [Asked::No; 2],
         }
     }
 
     /// Bytes came from this side, or nobody listens to it for the moment.
     pub(super) fn heard(&mut self, side: Side, now: Instant) {
-        *self.pulse(side) = Pulse {
-            since: now,
-            asked: Asked::No,
-        };
+        self.note(side, now, Asked::No);
     }
 
     /// What was heard last from this side belongs to a message.
     pub(super) fn message(&mut self, side: Side) {
-        self.message = self.pulse(side).since;
+        self.message = self.since[side as usize];
     }
 
     /// The ping that was asked for has left.
     pub(super) fn pinged(&mut self, side: Side, now: Instant) {
-        let pulse = self.pulse(side);
-        if pulse.asked == Asked::Soon {
-            *pulse = Pulse {
-                since: now,
-                asked: Asked::Yes,
-            };
+        if self.asked[side as usize] == Asked::Soon {
+            self.note(side, now, Asked::Yes);
         }
+    }
+
+    fn note(&mut self, side: Side, now: Instant, asked: Asked) {
+        let since = now.saturating_duration_since(self.start);
+        let nanos = since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos());
+        self.since[side as usize] = nanos;
+        self.asked[side as usize] = asked;
+    }
+
+    fn at(&self, nanos: u64) -> Instant {
+        self.start + Duration::from_nanos(nanos)
     }
 
     /// What to do at this time.
@@ -131,7 +125,11 @@ impl Watchdog {
         let mut next = None;
         for (limit, since, verdict) in [
             (self.patience.session, self.start, Verdict::Over),
-            (self.patience.inactivity, self.message, Verdict::Inactive),
+            (
+                self.patience.inactivity,
+                self.at(self.message),
+                Verdict::Inactive,
+            ),
         ] {
             let Some(limit) = limit else { continue };
             let due = since + limit;
@@ -144,36 +142,29 @@ impl Watchdog {
             return wait(next);
         };
         // Neither can be asked in the middle of the other's frame.
-        if self.client.asked == Asked::Soon && self.upstream.asked == Asked::Soon {
-            let due = self.client.since.max(self.upstream.since) + 2 * heartbeat;
+        if self.asked == [Asked::Soon; 2] {
+            let due = self.at(self.since[0].max(self.since[1])) + 2 * heartbeat;
             if due <= now {
                 return Verdict::Gone(Side::Client);
             }
             next = earlier(next, due);
         }
         for side in [Side::Client, Side::Upstream] {
-            let pulse = self.pulse(side);
-            let (due, verdict) = match pulse.asked {
-                Asked::No => (pulse.since + heartbeat, Verdict::Ping(side)),
+            let verdict = match self.asked[side as usize] {
+                Asked::No => Verdict::Ping(side),
                 Asked::Soon => continue,
-                Asked::Yes => (pulse.since + heartbeat, Verdict::Gone(side)),
+                Asked::Yes => Verdict::Gone(side),
             };
+            let due = self.at(self.since[side as usize]) + heartbeat;
             if due <= now {
                 if verdict == Verdict::Ping(side) {
-                    pulse.asked = Asked::Soon;
+                    self.asked[side as usize] = Asked::Soon;
                 }
                 return verdict;
             }
             next = earlier(next, due);
         }
         wait(next)
-    }
-
-    fn pulse(&mut self, side: Side) -> &mut Pulse {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Upstream => &mut self.upstream,
-        }
     }
 }
 
