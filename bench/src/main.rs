@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use engine::Engine;
-use peers::{Certificates, Site};
+use peers::{Certificates, Peer, Site};
 use report::Measured;
 use scenario::{GATEWAYS, SCENARIOS, Scenario};
 use upstream::Upstream;
@@ -73,6 +73,10 @@ fn main() -> Result<()> {
 /// What the command line asks for.
 struct Wish {
     relay: PathBuf,
+    /// Another build of it, that takes turns with it and nginx.
+    beside: Option<PathBuf>,
+    /// Runs for its own sake: the compiler learns from it what is hot.
+    is_training: bool,
     folder: PathBuf,
     core: usize,
     /// Held while measuring, where a machine is shared with builds.
@@ -90,6 +94,8 @@ impl Wish {
     fn of(words: &[&str]) -> Result<Wish> {
         let mut wish = Wish {
             relay: PathBuf::new(),
+            beside: None,
+            is_training: false,
             folder: PathBuf::new(),
             core: 0,
             locks: Vec::new(),
@@ -102,12 +108,14 @@ impl Wish {
         for word in words {
             match word.split_once('=') {
                 Some(("--relay", path)) => wish.relay = path.into(),
+                Some(("--beside", path)) => wish.beside = Some(path.into()),
                 Some(("--folder", path)) => wish.folder = path.into(),
                 Some(("--gateways", path)) => wish.gateways = path.into(),
                 Some(("--core", core)) => wish.core = core.parse().context("--core")?,
                 Some(("--lock", path)) => wish.locks.push(path.into()),
                 Some(("--write", path)) => wish.write = Some(path.into()),
                 Some(("--times", times)) => wish.times = times.parse().context("--times")?,
+                None if *word == "train" => wish.train(),
                 None if *word == "gateways" => {
                     wish.scenarios.extend(&GATEWAYS);
                     wish.head = HEAD_OF_GATEWAYS;
@@ -127,6 +135,23 @@ impl Wish {
         }
         Ok(wish)
     }
+
+    fn train(&mut self) {
+        let training = SCENARIOS.iter().filter(|scenario| scenario.trains());
+        self.scenarios.extend(training);
+        self.times = 1;
+        self.is_training = true;
+    }
+
+    /// Who is compared, where it is not whom the scenarios name.
+    fn peers(&self) -> Option<Vec<Peer>> {
+        if self.is_training {
+            return Some(vec![Peer::Relay]);
+        }
+        // Builds are compared with each other in many turns.
+        let builds = vec![Peer::Nginx, Peer::Relay, Peer::Beside];
+        self.beside.as_ref().map(|_| builds)
+    }
 }
 
 fn run(wish: &Wish) -> Result<()> {
@@ -135,11 +160,15 @@ fn run(wish: &Wish) -> Result<()> {
     let addresses = [upstream.address(false)?, upstream.address(true)?];
     let relay = wish.relay.canonicalize().context("the relay's binary")?;
     let folder = wish.folder.canonicalize().context("the folder")?;
+    let beside = wish.beside.as_ref().map(|path| path.canonicalize());
+    let beside = beside.transpose().context("the build beside it")?;
     let gateways = wish.gateways.clone();
     let site = Site::new(
         &folder,
         relay,
+        beside,
         gateways,
+        wish.peers(),
         wish.core,
         addresses,
         &certificates,

@@ -31,6 +31,8 @@ pub enum Peer {
     Haproxy,
     /// openai-relay: credential, sanitising, counters, limits, log in JSON.
     Relay,
+    /// Another build of it, to compare with.
+    Beside,
     /// Node's `http` and `ws`.
     Node,
     /// FastAPI and httpx.
@@ -41,12 +43,13 @@ pub enum Peer {
 
 impl Peer {
     /// All of them, in the order of the tables.
-    pub const ALL: [Peer; 8] = [
+    pub const ALL: [Peer; 9] = [
         Peer::Direct,
         Peer::Copy,
         Peer::Nginx,
         Peer::Haproxy,
         Peer::Relay,
+        Peer::Beside,
         Peer::Node,
         Peer::FastApi,
         Peer::Litellm,
@@ -60,6 +63,7 @@ impl Peer {
             Peer::Nginx => "nginx",
             Peer::Haproxy => "haproxy",
             Peer::Relay => "openai-relay",
+            Peer::Beside => "the build beside it",
             Peer::Node => "Node, http and ws",
             Peer::FastApi => "FastAPI, httpx, uvicorn",
             Peer::Litellm => "LiteLLM's proxy",
@@ -71,6 +75,9 @@ impl Peer {
 pub struct Site {
     folder: PathBuf,
     relay: PathBuf,
+    beside: Option<PathBuf>,
+    /// Who is compared, where it is not whom a scenario names.
+    only: Option<Vec<Peer>>,
     /// Relays in other languages, with their packages.
     gateways: PathBuf,
     core: usize,
@@ -117,11 +124,15 @@ impl Certificates {
 }
 
 impl Site {
-    /// `upstreams`: plain, and with TLS. `core`: where relays run.
+    /// `upstreams`: plain, and with TLS. `core`: where relays run. `only`: who is compared, where it
+    /// is not whom a scenario names.
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         folder: &Path,
         relay: PathBuf,
+        beside: Option<PathBuf>,
         gateways: PathBuf,
+        only: Option<Vec<Peer>>,
         core: usize,
         upstreams: [SocketAddr; 2],
         certificates: &Certificates,
@@ -131,11 +142,18 @@ impl Site {
         Ok(Site {
             folder: folder.to_owned(),
             relay,
+            beside,
             gateways,
+            only,
             core,
             upstreams,
             client: Arc::clone(&certificates.client),
         })
+    }
+
+    /// Who is compared in a scenario that names these.
+    pub fn peers<'a>(&'a self, named: &'a [Peer]) -> &'a [Peer] {
+        self.only.as_deref().unwrap_or(named)
     }
 
     /// The core that relays run on.
@@ -163,7 +181,13 @@ impl Site {
             Peer::Copy => (self.copy(at, tls)?, String::new()),
             Peer::Nginx => (self.nginx(port, tls)?, own("/up")),
             Peer::Haproxy => (self.haproxy(port, tls)?, own("/up")),
-            Peer::Relay => (self.relay(port, tls), own("/health")),
+            Peer::Relay => (self.relay(&self.relay, port, tls), own("/health")),
+            Peer::Beside => {
+                let Some(beside) = &self.beside else {
+                    return Ok(None);
+                };
+                (self.relay(beside, port, tls), own("/health"))
+            }
             Peer::Node => (self.node(port, tls), own("/health")),
             Peer::FastApi => (self.fastapi(port, tls), own("/health")),
             Peer::Litellm => (self.litellm(port, tls), own("/health/liveliness")),
@@ -228,8 +252,8 @@ impl Site {
         Ok(command)
     }
 
-    fn relay(&self, port: u16, tls: bool) -> Command {
-        let mut command = self.keeper_of_the_key(&self.relay, port, tls);
+    fn relay(&self, program: &Path, port: u16, tls: bool) -> Command {
+        let mut command = self.keeper_of_the_key(program, port, tls);
         command
             .env("HOST", "127.0.0.1")
             .env("OPENAI_CA_FILE", self.folder.join("authority.pem"))

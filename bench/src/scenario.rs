@@ -292,6 +292,12 @@ pub const GATEWAYS: [Scenario; 4] = [
 pub type Samples = BTreeMap<Peer, Vec<Sample>>;
 
 impl Scenario {
+    /// Whether it is a part of what a build is trained with: work without pauses, and what it takes to
+    /// begin some.
+    pub fn trains(&self) -> bool {
+        ["json", "sse", "sse-burst", "ws", "ws-audio", "ws-idle"].contains(&self.name)
+    }
+
     /// Measures all peers in turns, in front of the plain upstream or the one with TLS.
     pub fn measure(
         &self,
@@ -301,8 +307,8 @@ impl Scenario {
         times: usize,
     ) -> Result<Samples> {
         let is_steady = self.kind == Kind::Steady;
-        let peers: Vec<Peer> = self
-            .peers
+        let peers: Vec<Peer> = site
+            .peers(self.peers)
             .iter()
             .copied()
             .filter(|peer| is_steady || *peer != Peer::Direct)
