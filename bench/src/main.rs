@@ -197,6 +197,9 @@ fn run(wish: &Wish) -> Result<()> {
                 one.table()
             );
             println!("{part}");
+            if let Some(compared) = one.beside() {
+                println!("{compared}\n");
+            }
             text.push_str(&part);
             measured.push(one);
         }

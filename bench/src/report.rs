@@ -240,6 +240,16 @@ impl Measured {
         )
     }
 
+    /// How the build beside the relay compares with it, in a sentence.
+    pub fn beside(&self) -> Option<String> {
+        let compared = [Cpu, Memory].into_iter().find_map(|metric| {
+            let [theirs, ours] = [Peer::Beside, Peer::Relay].map(|peer| self.values(peer, metric));
+            let found = ratios(&theirs, &ours);
+            median(&found).map(|ratio| format!("{ratio:.3}{}", show_spread(&found)))
+        })?;
+        Some(format!("The build beside it: {compared} × openai-relay"))
+    }
+
     /// The table in Markdown.
     pub fn table(&self) -> String {
         let mut out = String::from("| relay |");
