@@ -39,6 +39,8 @@ impl Upstream {
     /// Dials, and asks for a socket.
     pub async fn open(&self, request: SocketRequest<'_>) -> Result<SocketAnswer, Fault> {
         let endpoint = self.endpoint_of_sockets(request.target);
+        // First: many wait for that at once, and what is written to it takes memory.
+        let lease = endpoint.pool.lease_new().await?;
         let mut fields = request.fields;
         headers::strip_socket_request(&mut fields);
         let outgoing = Outgoing {
@@ -61,7 +63,6 @@ impl Upstream {
         let protocol = request.protocol.map(HeaderValue::from_static);
         let protocol = protocol.map(|value| (header::SEC_WEBSOCKET_PROTOCOL, value));
         let upload = self.prepare(endpoint, outgoing, upgrade.into_iter().chain(protocol));
-        let lease = endpoint.pool.lease_new().await?;
         let mut exchange = Exchange::new(lease, upload, self.read_timeout).switching();
         let mut head = exchange.head(&Method::GET).await?;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {

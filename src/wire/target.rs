@@ -7,37 +7,45 @@ use bytes::Bytes;
 
 /// Path and query as sent. May hold any byte that a line may hold; nothing is decoded or rebuilt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target(Bytes);
+pub struct Target {
+    sent: Bytes,
+    /// Bytes of the path.
+    path: usize,
+}
 
 impl Target {
     /// Of an absolute target only path and query count (RFC 9112 section 3.2.2); what is neither
     /// that nor a path is kept as it is.
     pub fn new(sent: Bytes) -> Target {
         let Some(at) = end_of_authority(&sent) else {
-            return Target(sent);
+            return Target::of(sent);
         };
         let rest = sent.slice(at..);
-        match rest.first() {
-            Some(b'/') => Target(rest),
-            _ => Target(Bytes::from([b"/", &rest[..]].concat())),
-        }
+        Target::of(match rest.first() {
+            Some(b'/') => rest,
+            _ => Bytes::from([b"/", &rest[..]].concat()),
+        })
+    }
+
+    fn of(sent: Bytes) -> Target {
+        // Looked for once: a dozen questions are asked about the path.
+        let path = memchr::memchr(b'?', &sent).unwrap_or(sent.len());
+        Target { sent, path }
     }
 
     /// All of it.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.sent
     }
 
     /// Up to the query. A `#` has no meaning in a target and is part of the path.
     pub fn path(&self) -> &[u8] {
-        let end = memchr::memchr(b'?', &self.0);
-        &self.0[..end.unwrap_or(self.0.len())]
+        &self.sent[..self.path]
     }
 
     /// Behind the first `?`; empty where there is none.
     pub fn query(&self) -> &[u8] {
-        let at = memchr::memchr(b'?', &self.0);
-        at.map_or(&[], |at| &self.0[at + 1..])
+        self.sent.get(self.path + 1..).unwrap_or_default()
     }
 
     /// The first value of a parameter of the query, as it was sent.
@@ -63,7 +71,7 @@ impl Target {
 
 impl Display for Target {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.sent))
     }
 }
 

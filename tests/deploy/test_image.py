@@ -63,7 +63,9 @@ def test_the_dockerfile_ends_in_an_unprivileged_empty_stage():
         assert f"\n{line}\n" in last, line
     assert 'CMD ["/openai-relay", "healthcheck"]' in last
     for flag in ("target-feature=+crt-static", "strip=symbols"):
-        assert flag in text and flag in (ROOT / "scripts" / "image").read_text()
+        for script in ("image", "release"):
+            assert flag in (ROOT / "scripts" / script).read_text()
+    assert "RUN scripts/release " in text
 
 
 # As container runtimes do it: the files, read-only; /proc, devices, and a volume.

@@ -238,7 +238,7 @@ def test_commands_run_as_the_service_does(tmp_path):
 
 
 def test_the_scripts_pass_shellcheck():
-    scripts = [DEPLOY / "vps" / "install.sh", DEPLOY / "vps" / "openai-relay-ctl", ROOT / "scripts" / "image", ROOT / "scripts" / "lib" / "file-set"]
+    scripts = [DEPLOY / "vps" / "install.sh", DEPLOY / "vps" / "openai-relay-ctl", ROOT / "scripts" / "image", ROOT / "scripts" / "release", ROOT / "scripts" / "lib" / "file-set"]
     run(program("shellcheck"), "-x", *scripts)
 
 
