@@ -1,8 +1,9 @@
 //! Permit: the proof of admission. It travels with its exchange and settles once, on drop.
 
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -51,6 +52,13 @@ pub(super) struct Held {
     pub(super) kept: Kept,
 }
 
+/// What few exchanges have to tell.
+#[derive(Debug, Default)]
+struct Rare {
+    cause: Option<String>,
+    talk: Option<Talk>,
+}
+
 /// The right to one exchange. Made by the gate alone, moved into whoever carries the exchange;
 /// its drop gives back what it holds and writes the exchange's one log line.
 #[must_use]
@@ -62,15 +70,15 @@ pub struct Permit {
     counters: Arc<Counters>,
     drain: Arc<Drain>,
     outcome: Option<Outcome>,
-    cause: Option<Box<str>>,
     status: Option<StatusCode>,
     reason: Option<Kind>,
     fault: Option<Kind>,
     request_id: Option<Box<str>>,
-    first_byte: Option<Instant>,
+    /// Nanoseconds from the start to the answer's head.
+    first_byte: Option<NonZeroU64>,
     bytes_up: u64,
     bytes_down: u64,
-    talk: Option<Box<Talk>>,
+    rare: Option<Box<Rare>>,
     held: Held,
     _running: TaskTrackerToken,
 }
@@ -92,7 +100,6 @@ impl Permit {
             lane,
             counters,
             outcome: None,
-            cause: None,
             status: None,
             reason: None,
             fault: None,
@@ -100,7 +107,7 @@ impl Permit {
             first_byte: None,
             bytes_up: 0,
             bytes_down: 0,
-            talk: None,
+            rare: None,
             held,
             _running: drain.token(),
             drain: Arc::clone(drain),
@@ -126,7 +133,8 @@ impl Permit {
     pub fn answered(&mut self, status: StatusCode, request_id: Option<&str>) {
         self.status = Some(status);
         self.request_id = request_id.map(Box::from);
-        self.first_byte = Some(Instant::now());
+        let took = u64::try_from(self.request.start.elapsed().as_nanos());
+        self.first_byte = NonZeroU64::new(took.unwrap_or(u64::MAX).max(1));
     }
 
     /// Notes how the exchange ended.
@@ -138,7 +146,7 @@ impl Permit {
 
     /// Notes for the operator what went wrong; the client does not hear of it.
     pub fn blame(&mut self, cause: String) {
-        self.cause = Some(cause.into_boxed_str());
+        self.rare.get_or_insert_default().cause = Some(cause);
     }
 
     /// Notes that the relay itself answers, and why.
@@ -182,7 +190,7 @@ impl Permit {
 
     /// Notes what went over a session that has ended.
     pub fn talked(&mut self, talk: Talk) {
-        self.talk = Some(Box::new(talk));
+        self.rare.get_or_insert_default().talk = Some(talk);
     }
 
     /// Notes the body bytes that came up.
@@ -214,8 +222,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let outcome = self.outcome.unwrap_or_else(|| self.ending_unsaid());
-        let since_start = |at: Instant| at.duration_since(self.request.start);
-        let talk = self.talk.as_deref();
+        let rare = self.rare.as_deref();
+        let talk = rare.and_then(|rare| rare.talk.as_ref());
+        let first_byte = self.first_byte.map(|took| Duration::from_nanos(took.get()));
         let upstream_left = outcome == Outcome::UpstreamFailed;
         self.counters.ended(&Ended {
             lane: self.lane,
@@ -224,7 +233,7 @@ impl Drop for Permit {
             fault: self.fault.or(upstream_left.then_some(Kind::UpstreamBroken)),
             bytes_up: self.bytes_up,
             bytes_down: self.bytes_down,
-            first_byte: self.first_byte.map(since_start),
+            first_byte,
         });
         log_finished(&Finished {
             subject: self.principal.subject(),
@@ -234,12 +243,12 @@ impl Drop for Permit {
             status: self.status.map(|status| status.as_u16()),
             outcome,
             code: self.reason.map(Kind::code),
-            cause: self.cause.as_deref(),
+            cause: rare.and_then(|rare| rare.cause.as_deref()),
             request_id: self.request_id.as_deref(),
             bytes_up: talk.map_or(self.bytes_up, |talk| talk.bytes_up),
             bytes_down: talk.map_or(self.bytes_down, |talk| talk.bytes_down),
             talk,
-            first_byte: self.first_byte.map(since_start),
+            first_byte,
             total: self.request.start.elapsed(),
         });
     }

@@ -10,11 +10,11 @@ use super::told::Told;
 
 /// Never ready for callers whose credential cannot be withdrawn, which costs them nothing.
 #[derive(Debug)]
-pub struct Revocation(Option<Box<Told>>);
+pub struct Revocation(Option<Told>);
 
 impl Revocation {
     pub(super) fn of(revoked: Option<CancellationToken>) -> Revocation {
-        Revocation(revoked.map(|revoked| Box::new(Told::by(revoked))))
+        Revocation(revoked.map(Told::by))
     }
 
     /// Ready once it was withdrawn.

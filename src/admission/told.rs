@@ -4,42 +4,50 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
+use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Leaves its task's waker with the token once, and not again at every look.
 #[derive(Debug)]
-pub(super) struct Told {
-    token: CancellationToken,
-    waiting: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Left with the token.
-    waker: Option<Waker>,
+pub(super) struct Told(Pin<Box<Asking>>);
+
+pin_project! {
+    #[derive(Debug)]
+    struct Asking {
+        token: CancellationToken,
+        #[pin]
+        waiting: WaitForCancellationFutureOwned,
+        // Left with the token.
+        waker: Option<Waker>,
+    }
 }
 
 impl Told {
     pub(super) fn by(token: CancellationToken) -> Told {
-        Told {
-            waiting: Box::pin(token.clone().cancelled_owned()),
+        Told(Box::pin(Asking {
+            waiting: token.clone().cancelled_owned(),
             token,
             waker: None,
-        }
+        }))
     }
 
     /// Whether this task will be woken by the token.
     pub(super) fn has_asked(&self, cx: &Context<'_>) -> bool {
-        let waker = self.waker.as_ref();
+        let waker = self.0.waker.as_ref();
         waker.is_some_and(|waker| waker.will_wake(cx.waker()))
     }
 
     /// Ready once the token was cancelled.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.token.is_cancelled() {
+        if self.0.token.is_cancelled() {
             return Poll::Ready(());
         }
         if self.has_asked(cx) {
             return Poll::Pending;
         }
-        ready!(self.waiting.as_mut().poll(cx));
-        self.waker = Some(cx.waker().clone());
+        let asking = self.0.as_mut().project();
+        ready!(asking.waiting.poll(cx));
+        *asking.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }

@@ -24,10 +24,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(permit: Box<Permit>) -> Exchange {
-        Exchange {
-            permit,
-            sent: None,
-        }
+        Exchange { permit, sent: None }
     }
 
     pub(super) fn sent(&mut self) -> Sent {

@@ -77,7 +77,7 @@ pub struct Taken {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) allowance: Option<Allowance>,
-    leases: Vec<Lease>,
+    leases: Box<[Lease]>,
 }
 
 /// How limits are doing, for operators.
@@ -256,7 +256,7 @@ impl Limiter {
 impl Kept {
     /// Gives back the places, of what runs no more.
     pub(super) fn release(&mut self) {
-        self.leases.clear();
+        self.leases = Box::default();
     }
 }
 
@@ -265,7 +265,7 @@ impl Taken {
     pub(super) fn keep(self) -> Kept {
         Kept {
             allowance: self.allowance,
-            leases: self.leases,
+            leases: self.leases.into_boxed_slice(),
         }
     }
 
