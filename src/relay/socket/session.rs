@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::bounds::Parting;
 use super::ending::{Codes, Ending, Words};
 use super::farewell::LAST_WORDS;
-use super::frame::{Opcode, Sender};
-use super::group::grouped;
+use super::frame::Sender;
 use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::messages::MessagePump;
 use super::open::{Lived, Rules};
 use super::pump::{Direction, Pump, PumpEnd};
-use super::watchdog::{Patience, Side, Verdict, Watchdog};
+use super::watchdog::{Patience, Side, Watchdog};
 use super::witness::Witness;
 use crate::admission::{Departure, Revocation};
 use crate::relay::exchange::Exchange;
@@ -26,8 +26,6 @@ use crate::wire::Link;
 
 /// How long the second close frame may follow the first (RFC 6455 section 7.1.1 sets none).
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// How long nothing is looked at where nothing has a limit.
-const REST: Duration = Duration::from_secs(3600);
 
 /// An open session, before its first byte.
 pub struct Session {
@@ -140,31 +138,20 @@ where
     }
 }
 
-/// By when what has to happen in the end.
-#[derive(Clone, Copy, Default)]
-struct Parting {
-    /// When the session leaves of itself, once the relay shuts down.
-    leave: Option<Instant>,
-    /// When it is cut.
-    deadline: Option<Instant>,
-    /// When a close frame must have been answered.
-    close_by: Option<Instant>,
-}
-
 /// Both directions, and what bounds them.
-struct Relaying<D: Direction> {
+pub(super) struct Relaying<D: Direction> {
     client: Leg,
     upstream: Leg,
-    up: D,
-    down: D,
+    pub(super) up: D,
+    pub(super) down: D,
     shared: D::Shared,
     rules: Arc<Rules>,
-    dog: Watchdog,
-    timer: Pin<Box<Sleep>>,
+    pub(super) dog: Watchdog,
+    pub(super) timer: Pin<Box<Sleep>>,
     /// Tells when the relay shuts down.
-    departure: Option<Departure>,
+    pub(super) departure: Option<Departure>,
     /// There once the session has to end.
-    parting: Option<Box<Parting>>,
+    pub(super) parting: Option<Box<Parting>>,
     codes: Codes,
     has_up_ended: bool,
     has_down_ended: bool,
@@ -297,90 +284,7 @@ impl<D: Direction> Relaying<D> {
         })
     }
 
-    /// Learns when to leave once the relay shuts down.
-    fn poll_departure(&mut self, cx: &mut Context<'_>) {
-        if let Some(departure) = &mut self.departure
-            && let Poll::Ready((at, deadline)) = departure.poll(cx)
-        {
-            self.departure = None;
-            let parting = self.part();
-            (parting.leave, parting.deadline) = (Some(at), Some(deadline));
-            let due = at.min(self.timer.deadline());
-            self.timer.as_mut().reset(due);
-        }
-    }
-
-    /// Ready without an ending when there is something new to move.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        // Set for the earliest of all; mostly something is heard before, and it is moved then.
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let now = Instant::now();
-            let parting = self.parting.as_deref().copied().unwrap_or_default();
-            if parting.deadline.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(Some(Ending::Cut));
-            }
-            if let Some(by) = parting.close_by {
-                if by <= now {
-                    return Poll::Ready(Some(Ending::Closed));
-                }
-                // It leaves already.
-                self.part().leave = None;
-                let due = self.no_later(by);
-                self.timer.as_mut().reset(due);
-                continue;
-            }
-            if parting.leave.is_some_and(|at| at <= now) {
-                self.part().leave = None;
-                self.up.halt();
-                self.down.halt();
-                self.timer.as_mut().reset(now);
-                return Poll::Ready(None);
-            }
-            for (side, is_blocked) in [
-                (Side::Client, self.up.is_blocked()),
-                (Side::Upstream, self.down.is_blocked()),
-            ] {
-                if is_blocked {
-                    if self.leg(side).link.is_closed() {
-                        return Poll::Ready(Some(Ending::Gone(side)));
-                    }
-                    self.dog.heard(side, now);
-                }
-            }
-            let due = match self.dog.judge(now) {
-                Verdict::Ping(side) => {
-                    let role = side.other().sender();
-                    self.leg(side)
-                        .say(role, Opcode::Ping, super::ping_payload());
-                    self.timer.as_mut().reset(now);
-                    return Poll::Ready(None);
-                }
-                Verdict::Gone(side) => return Poll::Ready(Some(Ending::Silent(side))),
-                Verdict::Inactive => return Poll::Ready(Some(Ending::Inactive)),
-                Verdict::Over => return Poll::Ready(Some(Ending::Over)),
-                Verdict::Wait(due) => due,
-                Verdict::Rest => now + REST,
-            };
-            let due = self.no_later(grouped(due, now));
-            self.timer.as_mut().reset(due);
-        }
-        Poll::Pending
-    }
-
-    fn part(&mut self) -> &mut Parting {
-        self.parting.get_or_insert_default()
-    }
-
-    /// A time to look again, or an earlier one that the relay's shutdown sets.
-    fn no_later(&self, due: Instant) -> Instant {
-        let parting = self.parting.as_deref().copied().unwrap_or_default();
-        [parting.leave, parting.deadline]
-            .into_iter()
-            .flatten()
-            .fold(due, Instant::min)
-    }
-
-    fn leg(&mut self, side: Side) -> &mut Leg {
+    pub(super) fn leg(&mut self, side: Side) -> &mut Leg {
         match side {
             Side::Client => &mut self.client,
             Side::Upstream => &mut self.upstream,

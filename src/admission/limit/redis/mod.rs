@@ -13,6 +13,7 @@ mod steadiness;
 mod tend;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
