@@ -41,8 +41,8 @@ alone on the first core with one worker; the load and the upstream are one threa
 repetitions, ± half of their range. `× nginx` is the median of the ratios within each repetition, so that what the
 machine did to both at that time cancels out. Processor time is that of all of a relay's threads, in the kernel too, for
 each finished operation; memory is the proportional set size without what was there before. nginx keeps upstream
-connections alive, buffers no answers, logs nothing and checks nobody; haproxy likewise. The relay has everything on:
-token, sanitising, counters, a log in JSON. [performance.md](performance.md) says what the figures teach.
+connections alive, buffers no answers, logs nothing and checks nobody; haproxy likewise. The relay is what
+`scripts/release` builds and has everything on: token, sanitising, counters, a log in JSON. [performance.md](performance.md) says what the figures teach.
 ";
 /// The same of the second part.
 const HEAD_OF_GATEWAYS: &str = "# Beside other gateways
@@ -197,9 +197,7 @@ fn run(wish: &Wish) -> Result<()> {
                 one.table()
             );
             println!("{part}");
-            if let Some(compared) = one.beside() {
-                println!("{compared}\n");
-            }
+            println!("{}", one.beside());
             text.push_str(&part);
             measured.push(one);
         }

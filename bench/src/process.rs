@@ -11,6 +11,10 @@ use anyhow::{Context, Result, bail};
 /// How long a relay may take until it answers: some load half a gigabyte first.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long it may take to end. What was counted for a build is written then, and sockets whose upstream
+/// does not answer their close take two seconds.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// A running relay; killed when dropped.
 pub struct Process {
     child: Child,
@@ -111,11 +115,12 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // nginx's worker ends with its master only if that is told to stop.
-        let _ = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+        // The shell's own: not every machine has the program.
+        let _ = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
             .status();
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(2) {
+        while began.elapsed() < GRACE {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }

@@ -240,14 +240,18 @@ impl Measured {
         )
     }
 
-    /// How the build beside the relay compares with it, in a sentence.
-    pub fn beside(&self) -> Option<String> {
-        let compared = [Cpu, Memory].into_iter().find_map(|metric| {
+    /// How the build beside the relay compares with it: a line for each metric.
+    pub fn beside(&self) -> String {
+        let compared = [Cpu, Memory].into_iter().filter_map(|metric| {
             let [theirs, ours] = [Peer::Beside, Peer::Relay].map(|peer| self.values(peer, metric));
             let found = ratios(&theirs, &ours);
-            median(&found).map(|ratio| format!("{ratio:.3}{}", show_spread(&found)))
-        })?;
-        Some(format!("The build beside it: {compared} × openai-relay"))
+            let (ratio, spread) = (median(&found)?, show_spread(&found));
+            let heading = metric.heading();
+            Some(format!(
+                "The build beside it: {ratio:.3}{spread} × openai-relay ({heading})\n"
+            ))
+        });
+        compared.collect()
     }
 
     /// The table in Markdown.

@@ -1,5 +1,5 @@
 # Installs what the tests need and the machine lacks. Does nothing where it is there already.
-# Sourced by scripts/test and scripts/bench, from the project's root.
+# Sourced by scripts/test, scripts/bench and scripts/release, from the project's root.
 
 apt_updated=no
 

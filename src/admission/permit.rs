@@ -52,7 +52,7 @@ pub(super) struct Held {
     pub(super) kept: Kept,
 }
 
-/// What few exchanges have to tell.
+/// What is told at the end of sessions, and of what went wrong.
 #[derive(Debug, Default)]
 struct Rare {
     cause: Option<String>,

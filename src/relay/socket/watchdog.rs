@@ -109,17 +109,6 @@ impl Watchdog {
         }
     }
 
-    fn note(&mut self, side: Side, now: Instant, asked: Asked) {
-        let since = now.saturating_duration_since(self.start);
-        let nanos = since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos());
-        self.since[side as usize] = nanos;
-        self.asked[side as usize] = asked;
-    }
-
-    fn at(&self, nanos: u64) -> Instant {
-        self.start + Duration::from_nanos(nanos)
-    }
-
     /// What to do at this time.
     pub(super) fn judge(&mut self, now: Instant) -> Verdict {
         let mut next = None;
@@ -165,6 +154,17 @@ impl Watchdog {
             next = earlier(next, due);
         }
         wait(next)
+    }
+
+    fn note(&mut self, side: Side, now: Instant, asked: Asked) {
+        let since = now.saturating_duration_since(self.start);
+        let nanos = since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos());
+        self.since[side as usize] = nanos;
+        self.asked[side as usize] = asked;
+    }
+
+    fn at(&self, nanos: u64) -> Instant {
+        self.start + Duration::from_nanos(nanos)
     }
 }
 
