@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use engine::Engine;
-use peers::{Certificates, Peer, Site};
+use peers::{Certificates, Peer, Programs, Site};
 use report::Measured;
 use scenario::{GATEWAYS, SCENARIOS, Scenario};
 use upstream::Upstream;
@@ -143,6 +143,25 @@ impl Wish {
         self.is_training = true;
     }
 
+    fn site(&self, upstream: &Upstream, certificates: &Certificates) -> Result<Site> {
+        let addresses = [upstream.address(false)?, upstream.address(true)?];
+        let folder = self.folder.canonicalize().context("the folder")?;
+        let beside = self.beside.as_ref().map(|path| path.canonicalize());
+        let programs = Programs {
+            relay: self.relay.canonicalize().context("the relay's binary")?,
+            beside: beside.transpose().context("the build beside it")?,
+            gateways: self.gateways.clone(),
+        };
+        Site::new(
+            &folder,
+            programs,
+            self.peers(),
+            self.core,
+            addresses,
+            certificates,
+        )
+    }
+
     /// Who is compared, where it is not whom the scenarios name.
     fn peers(&self) -> Option<Vec<Peer>> {
         if self.is_training {
@@ -157,22 +176,7 @@ impl Wish {
 fn run(wish: &Wish) -> Result<()> {
     let certificates = Certificates::new().context("certificates")?;
     let upstream = Upstream::new(certificates.server.clone()).context("the upstream")?;
-    let addresses = [upstream.address(false)?, upstream.address(true)?];
-    let relay = wish.relay.canonicalize().context("the relay's binary")?;
-    let folder = wish.folder.canonicalize().context("the folder")?;
-    let beside = wish.beside.as_ref().map(|path| path.canonicalize());
-    let beside = beside.transpose().context("the build beside it")?;
-    let gateways = wish.gateways.clone();
-    let site = Site::new(
-        &folder,
-        relay,
-        beside,
-        gateways,
-        wish.peers(),
-        wish.core,
-        addresses,
-        &certificates,
-    )?;
+    let site = wish.site(&upstream, &certificates)?;
     let mut engine = Engine::new(upstream)?;
     let mut measured = Vec::new();
     let mut text = String::new();

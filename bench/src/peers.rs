@@ -71,15 +71,21 @@ impl Peer {
     }
 }
 
+/// Where the project's own lie.
+pub struct Programs {
+    pub relay: PathBuf,
+    /// Another build of it.
+    pub beside: Option<PathBuf>,
+    /// Relays in other languages, with their packages.
+    pub gateways: PathBuf,
+}
+
 /// What all of them share.
 pub struct Site {
     folder: PathBuf,
-    relay: PathBuf,
-    beside: Option<PathBuf>,
+    programs: Programs,
     /// Who is compared, where it is not whom a scenario names.
     only: Option<Vec<Peer>>,
-    /// Relays in other languages, with their packages.
-    gateways: PathBuf,
     core: usize,
     upstreams: [SocketAddr; 2],
     client: Arc<ClientConfig>,
@@ -126,12 +132,9 @@ impl Certificates {
 impl Site {
     /// `upstreams`: plain, and with TLS. `core`: where relays run. `only`: who is compared, where it
     /// is not whom a scenario names.
-    #[allow(clippy::too_many_arguments)]
     pub fn new(
         folder: &Path,
-        relay: PathBuf,
-        beside: Option<PathBuf>,
-        gateways: PathBuf,
+        programs: Programs,
         only: Option<Vec<Peer>>,
         core: usize,
         upstreams: [SocketAddr; 2],
@@ -141,9 +144,7 @@ impl Site {
             .context("a certificate")?;
         Ok(Site {
             folder: folder.to_owned(),
-            relay,
-            beside,
-            gateways,
+            programs,
             only,
             core,
             upstreams,
@@ -181,9 +182,9 @@ impl Site {
             Peer::Copy => (self.copy(at, tls)?, String::new()),
             Peer::Nginx => (self.nginx(port, tls)?, own("/up")),
             Peer::Haproxy => (self.haproxy(port, tls)?, own("/up")),
-            Peer::Relay => (self.relay(&self.relay, port, tls), own("/health")),
+            Peer::Relay => (self.relay(&self.programs.relay, port, tls), own("/health")),
             Peer::Beside => {
-                let Some(beside) = &self.beside else {
+                let Some(beside) = &self.programs.beside else {
                     return Ok(None);
                 };
                 (self.relay(beside, port, tls), own("/health"))
@@ -266,28 +267,28 @@ impl Site {
 
     fn node(&self, port: u16, tls: bool) -> Command {
         let mut command = self.keeper_of_the_key(Path::new("node"), port, tls);
-        command.arg(self.gateways.join("node/relay.mjs"));
+        command.arg(self.programs.gateways.join("node/relay.mjs"));
         command
     }
 
     fn fastapi(&self, port: u16, tls: bool) -> Command {
         let mut command =
-            self.keeper_of_the_key(&self.gateways.join("venv/bin/uvicorn"), port, tls);
+            self.keeper_of_the_key(&self.programs.gateways.join("venv/bin/uvicorn"), port, tls);
         command
             .arg("--app-dir")
-            .arg(self.gateways.join("fastapi"))
+            .arg(self.programs.gateways.join("fastapi"))
             .args(["relay:app", "--no-access-log", "--port", &port.to_string()]);
         command
     }
 
     fn litellm(&self, port: u16, tls: bool) -> Command {
         let mut command =
-            self.keeper_of_the_key(&self.gateways.join("venv/bin/litellm"), port, tls);
+            self.keeper_of_the_key(&self.programs.gateways.join("venv/bin/litellm"), port, tls);
         command
             // Else it asks for prices on the network first.
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
             .arg("--config")
-            .arg(self.gateways.join("litellm/config.yaml"))
+            .arg(self.programs.gateways.join("litellm/config.yaml"))
             .args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command
     }
