@@ -18,6 +18,7 @@ mod revocation;
 mod sealed;
 mod sealing;
 mod sessions;
+mod slot;
 mod standing;
 mod strangers;
 mod told;

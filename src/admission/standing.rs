@@ -6,10 +6,11 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::slot::{FRESH, Known, STALE, Slot};
 use super::strangers::Strangers;
 use crate::store::{BATCH, Fault};
 
@@ -17,12 +18,8 @@ use crate::store::{BATCH, Fault};
 pub(super) const SWEEP: Duration = Duration::from_secs(5);
 /// How often a database that does not answer is asked again.
 pub(super) const PROBE: Duration = Duration::from_secs(1);
-/// How long an answer of the database's is good: with the sweep, whoever is out is out within a minute.
-const FRESH: Duration = Duration::from_secs(55);
 /// When the standing of a running exchange is asked for again, so that it stays fresh.
 const AGEING: Duration = Duration::from_secs(45);
-/// How long an answer serves while the database gives no other.
-const STALE: Duration = Duration::from_secs(15 * 60);
 /// Past so many, credentials that are none are not remembered: anybody can make them up.
 const MOST_UNKNOWN: usize = 20_000;
 
@@ -76,38 +73,6 @@ impl<E> Standing<E> {
     /// Cancelled when it is ended.
     pub fn revoked(&self) -> CancellationToken {
         self.slot.revoked.clone()
-    }
-}
-
-/// What is known of one credential.
-#[derive(Debug)]
-struct Slot<E> {
-    memory: Mutex<Memory<E>>,
-    /// Held by whoever asks the database, so that one asks for all.
-    asking: tokio::sync::Mutex<()>,
-    revoked: CancellationToken,
-}
-
-#[derive(Debug)]
-struct Memory<E> {
-    known: Option<Known<E>>,
-    /// How often what the database may have said became outdated.
-    generation: u64,
-}
-
-#[derive(Debug)]
-struct Known<E> {
-    /// `None` where there is no such credential any more.
-    entry: Option<Arc<E>>,
-    at: Instant,
-}
-
-impl<E> Clone for Known<E> {
-    fn clone(&self) -> Known<E> {
-        Known {
-            entry: self.entry.clone(),
-            at: self.at,
-        }
     }
 }
 
@@ -276,77 +241,6 @@ impl<R: Register> Standings<R> {
     }
 }
 
-impl<E> Slot<E> {
-    /// Of which nothing is known yet.
-    fn new() -> Slot<E> {
-        let memory = Memory {
-            known: None,
-            generation: 0,
-        };
-        Slot {
-            memory: Mutex::new(memory),
-            asking: tokio::sync::Mutex::default(),
-            revoked: CancellationToken::new(),
-        }
-    }
-
-    fn known(&self, not_older_than: Duration) -> Option<Known<E>> {
-        let known = self.lock().known.clone();
-        known.filter(|known| known.at.elapsed() < not_older_than)
-    }
-
-    fn entry(&self) -> Option<Arc<E>> {
-        let memory = self.lock();
-        let known = memory.known.as_ref();
-        known.and_then(|known| known.entry.clone())
-    }
-
-    /// What is none is soon forgotten.
-    fn is_worth_keeping(&self) -> bool {
-        let memory = self.lock();
-        let known = memory.known.as_ref();
-        known.is_some_and(|known| {
-            let life = if known.entry.is_some() { STALE } else { FRESH };
-            known.at.elapsed() < life
-        })
-    }
-
-    /// To be read before the database is asked.
-    fn generation(&self) -> u64 {
-        self.lock().generation
-    }
-
-    /// What is known, or is about to be told, is not so any more.
-    fn outdate(&self) {
-        let mut memory = self.lock();
-        memory.known = None;
-        memory.generation += 1;
-    }
-
-    /// Whether the database has said that it is none, or over.
-    fn is_over(&self) -> bool {
-        let memory = self.lock();
-        let known = memory.known.as_ref();
-        known.is_some_and(|known| known.entry.is_none())
-    }
-
-    /// Keeps the database's answer, unless it became outdated on its way.
-    fn learn(&self, entry: Option<E>, generation: u64) {
-        let known = Known {
-            entry: entry.map(Arc::new),
-            at: Instant::now(),
-        };
-        let mut memory = self.lock();
-        if memory.generation == generation {
-            memory.known = Some(known);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Memory<E>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -396,17 +290,6 @@ mod tests {
             let good = names.iter().filter(|name| ***name == 0);
             Ok(good.map(|name| (**name, "good")).collect())
         }
-    }
-
-    #[test]
-    fn an_answer_from_before_a_change_is_not_kept() {
-        let slot = Slot::new();
-        let asked = slot.generation();
-        slot.outdate();
-        slot.learn(Some("admin"), asked);
-        assert!(slot.known(STALE).is_none());
-        slot.learn(Some("user"), slot.generation());
-        assert_eq!(slot.entry().as_deref(), Some(&"user"));
     }
 
     #[tokio::test]

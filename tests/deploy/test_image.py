@@ -62,7 +62,7 @@ def test_the_dockerfile_ends_in_an_unprivileged_empty_stage():
     ):
         assert f"\n{line}\n" in last, line
     assert 'CMD ["/openai-relay", "healthcheck"]' in last
-    for flag in ("target-feature=+crt-static", "strip=symbols"):
+    for flag in ("target-feature=+crt-static", "strip=symbols", "pack-relative-relocs"):
         for script in ("image", "release"):
             assert flag in (ROOT / "scripts" / script).read_text()
     assert "RUN scripts/release " in text

@@ -12,6 +12,7 @@ mod support;
 mod accounts;
 mod addresses;
 mod chaos;
+mod check;
 mod commands;
 mod cors;
 mod credentials;

@@ -16,6 +16,7 @@ mod pages;
 mod refresh;
 mod rest;
 mod routes;
+mod table;
 
 use crate::support::people::on_both;
 use crate::support::{
