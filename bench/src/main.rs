@@ -53,8 +53,9 @@ relays on Node and FastAPI are short ones of the kind that the origins describe 
 key, bytes piped; no limits, no log. LiteLLM's proxy has one model and a master key. Loads are what each of them can bear;
 how figures are taken is said in [benchmarks.md](benchmarks.md).
 ";
-/// Repetitions of each peer.
-const TIMES: usize = 5;
+
+/// Repetitions that a build is trained with.
+const TRAINING: usize = 3;
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -86,7 +87,8 @@ struct Wish {
     /// Where the tables go besides, under which head.
     write: Option<PathBuf>,
     head: &'static str,
-    times: usize,
+    /// Repetitions of each peer, where they are not the scenario's.
+    times: Option<usize>,
     scenarios: Vec<&'static Scenario>,
 }
 
@@ -102,7 +104,7 @@ impl Wish {
             gateways: PathBuf::new(),
             write: None,
             head: HEAD,
-            times: TIMES,
+            times: None,
             scenarios: Vec::new(),
         };
         for word in words {
@@ -114,7 +116,7 @@ impl Wish {
                 Some(("--core", core)) => wish.core = core.parse().context("--core")?,
                 Some(("--lock", path)) => wish.locks.push(path.into()),
                 Some(("--write", path)) => wish.write = Some(path.into()),
-                Some(("--times", times)) => wish.times = times.parse().context("--times")?,
+                Some(("--times", times)) => wish.times = Some(times.parse().context("--times")?),
                 None if *word == "train" => wish.train(),
                 None if *word == "gateways" => {
                     wish.scenarios.extend(&GATEWAYS);
@@ -139,7 +141,7 @@ impl Wish {
     fn train(&mut self) {
         let training = SCENARIOS.iter().filter(|scenario| scenario.trains());
         self.scenarios.extend(training);
-        self.times = 1;
+        self.times = Some(TRAINING);
         self.is_training = true;
     }
 
@@ -187,7 +189,8 @@ fn run(wish: &Wish) -> Result<()> {
                 .iter()
                 .map(|path| taken(path))
                 .collect::<Result<Vec<_>>>()?;
-            let samples = scenario.measure(&mut engine, &site, tls, wish.times)?;
+            let times = wish.times.unwrap_or(scenario.times);
+            let samples = scenario.measure(&mut engine, &site, tls, times)?;
             drop(locks);
             let one = Measured {
                 scenario,
@@ -196,7 +199,7 @@ fn run(wish: &Wish) -> Result<()> {
             };
             let upstream = if tls { "TLS" } else { "plain" };
             let part = format!(
-                "### {} · {upstream} upstream\n\n{}\n",
+                "### {} · {upstream} upstream\n\n{times} repetitions of each.\n\n{}\n",
                 scenario.title,
                 one.table()
             );
@@ -216,7 +219,7 @@ fn run(wish: &Wish) -> Result<()> {
         }
     };
     if let Some(path) = &wish.write {
-        let facts = format!("{}- {} repetitions of each\n", machine::facts(), wish.times);
+        let facts = machine::facts();
         let head = wish.head;
         let page = format!("{head}\n{facts}\n{judged}## All figures\n\n{text}");
         fs::write(path, format!("{}\n", page.trim_end()))

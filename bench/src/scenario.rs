@@ -17,11 +17,16 @@ const OPENING: u64 = ms(15_000);
 /// Connections that are opened at once: fewer than any listener keeps ready.
 const AT_ONCE: usize = 100;
 /// What is not counted yet.
-const WARM_UP: u64 = ms(250);
-/// How long one repetition counts.
-const WINDOW: u64 = ms(900);
+const WARM_UP: u64 = ms(100);
+/// How long one repetition counts: on a machine that others use too, many short turns tell more than few
+/// long ones.
+const WINDOW: u64 = ms(300);
 /// The same where some do a hundred operations a second.
 const LONG_WINDOW: u64 = ms(2_500);
+/// Repetitions of each peer.
+const TIMES: usize = 15;
+/// The same where each takes seconds.
+const FEW: usize = 5;
 /// How long memory takes to settle.
 const SETTLE: u64 = ms(400);
 /// Connections before the ones whose memory counts: what the first ones bring is not theirs.
@@ -81,6 +86,8 @@ pub struct Scenario {
     pub tls: &'static [bool],
     /// How long one repetition counts, in nanoseconds.
     pub window: u64,
+    /// Repetitions of each peer.
+    pub times: usize,
     /// What is shown, in columns.
     pub metrics: &'static [Metric],
 }
@@ -105,6 +112,7 @@ const fn steady(
         peers: &PEERS,
         tls: &[false, true],
         window: WINDOW,
+        times: TIMES,
         metrics,
     }
 }
@@ -186,6 +194,7 @@ pub const SCENARIOS: [Scenario; 10] = [
         peers: &PEERS,
         tls: &[false, true],
         window: WINDOW,
+        times: FEW,
         metrics: &[Memory, Cpu, First],
     },
     Scenario {
@@ -198,6 +207,7 @@ pub const SCENARIOS: [Scenario; 10] = [
         peers: &PEERS,
         tls: &[false, true],
         window: WINDOW,
+        times: FEW,
         metrics: &[Memory],
     },
     Scenario {
@@ -210,6 +220,7 @@ pub const SCENARIOS: [Scenario; 10] = [
         peers: &PEERS,
         tls: &[false, true],
         window: WINDOW,
+        times: FEW,
         metrics: &[Ready, IdleMemory],
     },
 ];
@@ -227,6 +238,7 @@ pub const GATEWAYS: [Scenario; 4] = [
         ],
         tls: &[false],
         window: LONG_WINDOW,
+        times: FEW,
         ..steady(
             "gateways-json",
             "JSON requests, closed loop: 16 connections, an answer of 1.1 KB",
@@ -246,6 +258,7 @@ pub const GATEWAYS: [Scenario; 4] = [
         ],
         tls: &[false],
         window: LONG_WINDOW,
+        times: FEW,
         ..steady(
             "gateways-sse",
             "SSE, paced: 20 streams with 25 chunks a second each",
@@ -259,6 +272,7 @@ pub const GATEWAYS: [Scenario; 4] = [
         peers: &[Peer::Direct, Peer::Nginx, Peer::Relay, Peer::Node],
         tls: &[false],
         window: LONG_WINDOW,
+        times: FEW,
         ..steady(
             "gateways-ws",
             "WebSocket round trips: 16 sessions, 256 bytes to and fro",
@@ -284,6 +298,7 @@ pub const GATEWAYS: [Scenario; 4] = [
         ],
         tls: &[false],
         window: WINDOW,
+        times: FEW,
         metrics: &[Ready, IdleMemory],
     },
 ];

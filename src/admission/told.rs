@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -46,19 +46,55 @@ impl Told {
             return Poll::Pending;
         }
         let asking = self.0.as_mut().project();
-        ready!(asking.waiting.poll(cx));
-        *asking.waker = Some(cx.waker().clone());
-        Poll::Pending
+        let told = asking.waiting.poll(cx);
+        if told.is_pending() {
+            *asking.waker = Some(cx.waker().clone());
+        }
+        told
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::Wake;
 
     use tokio_util::task::TaskTracker;
 
     use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn a_task_that_looks_often_leaves_its_waker_once() {
+        let mut told = Told::by(CancellationToken::new());
+        let nobody = Arc::new(Nobody);
+        let waker = Waker::from(Arc::clone(&nobody));
+        let mut cx = Context::from_waker(&waker);
+        assert!(!told.has_asked(&cx));
+        assert!(told.poll(&mut cx).is_pending());
+        assert!(told.has_asked(&cx));
+        let left = Arc::strong_count(&nobody);
+        for _ in 0..10 {
+            assert!(told.poll(&mut cx).is_pending());
+        }
+        assert_eq!(Arc::strong_count(&nobody), left);
+    }
+
+    #[test]
+    fn the_word_is_heard_at_the_first_look_after_it() {
+        let token = CancellationToken::new();
+        let mut told = Told::by(token.clone());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(told.poll(&mut cx).is_pending());
+        token.cancel();
+        assert!(told.poll(&mut cx).is_ready());
+    }
 
     #[tokio::test]
     async fn the_word_reaches_whichever_task_looked_last() {

@@ -25,11 +25,11 @@ pub(super) async fn is_http2(link: &mut Link) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::wire::Plain;
 
     async fn told(first: &[u8]) -> (bool, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -38,7 +38,7 @@ mod tests {
         let (stream, _) = listener.accept().await.expect("a client");
         client.write_all(first).await.expect("written");
         drop(client);
-        let mut link = Link::new(Box::new(stream), BytesMut::new());
+        let mut link = Link::plain(Plain::new(stream));
         let is_http2 = is_http2(&mut link).await.expect("readable");
         while poll_fn(|cx| link.poll_fill(cx)).await.expect("readable") {}
         (is_http2, link.input.to_vec())

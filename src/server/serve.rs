@@ -22,7 +22,7 @@ use crate::admission::Pressure;
 use crate::config::Limits;
 use crate::edge::{Edge, Life};
 
-use crate::wire::Link;
+use crate::wire::{Link, Plain};
 
 /// How long a connection past the last may stay silent.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ impl Future for Seated {
 /// The connection, once TLS stands where it is spoken.
 async fn link(stream: TcpStream, client: &Client) -> Option<Link> {
     let Some(tls) = &client.tls else {
-        return Some(Link::plain(stream));
+        return Some(Link::plain(Plain::new(stream)));
     };
     match tls.accept(stream).await {
         Ok(stream) => Some(Link::new(Box::new(stream), BytesMut::new())),

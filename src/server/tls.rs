@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config;
+use crate::wire::Plain;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -87,7 +88,7 @@ impl Tls {
     }
 
     /// Shakes hands. A client that speaks plain HTTP hears so.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<Plain>> {
         let mut first = [0];
         // A handshake begins with 22, a method with a letter.
         if stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() {
@@ -95,7 +96,7 @@ impl Tls {
             let _ = tokio::time::timeout(PLAIN_PATIENCE, told).await;
             return Err(io::Error::other("a client speaks plain HTTP"));
         }
-        self.acceptor.accept(stream).await
+        self.acceptor.accept(Plain::new(stream)).await
     }
 
     /// Reads the files again whenever they change; never ends.

@@ -25,7 +25,7 @@ use super::tls;
 use crate::config;
 use crate::error::Refusal;
 use crate::telemetry::Counters;
-use crate::wire::{Io, Link};
+use crate::wire::{Io, Link, Plain};
 
 /// RFC 8305 section 5: how long one address may keep the next waiting.
 const HAPPY_EYEBALLS: Duration = Duration::from_millis(300);
@@ -116,7 +116,7 @@ impl Dialer {
         }
     }
 
-    async fn connect_tcp(&self, to: &Uri) -> Result<TcpStream, Fault> {
+    async fn connect_tcp(&self, to: &Uri) -> Result<Plain, Fault> {
         let host = to.host().unwrap_or_default();
         let addresses = self.resolver.resolve(host, port(to)).await;
         let addresses = addresses.map_err(|error| Fault::Dns(error.to_string()))?;
@@ -125,7 +125,7 @@ impl Dialer {
                 if let Ok(peer) = stream.peer_addr() {
                     self.resolver.prefer(host, peer.ip());
                 }
-                Ok(stream)
+                Ok(Plain::new(stream))
             }
             Err(error) => {
                 self.resolver.doubt(host);

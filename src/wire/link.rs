@@ -1,8 +1,7 @@
 //! A byte stream to a peer with what was read ahead. No buffer is held while it idles.
 
 use std::future::Future;
-use std::io::{self, ErrorKind};
-use std::mem::MaybeUninit;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 use tokio_util::io::poll_read_buf;
 
+use super::plain::{self, Plain};
 use super::spares::Spares;
 
 /// What one read takes at most, in bytes; a head may take more by several reads.
@@ -31,9 +31,9 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
     fn socket(&self) -> &TcpStream;
 }
 
-impl Io for TcpStream {
+impl Io for Plain {
     fn socket(&self) -> &TcpStream {
-        self
+        Plain::socket(self)
     }
 }
 
@@ -43,9 +43,9 @@ impl<S: Io> Io for client::TlsStream<S> {
     }
 }
 
-impl Io for server::TlsStream<TcpStream> {
+impl Io for server::TlsStream<Plain> {
     fn socket(&self) -> &TcpStream {
-        self.get_ref().0
+        self.get_ref().0.socket()
     }
 }
 
@@ -57,7 +57,7 @@ impl Io for Box<dyn Io> {
 
 /// A connection's stream: the plain ones without an allocation of their own.
 enum Stream {
-    Plain(TcpStream),
+    Plain(Plain),
     Other(Box<dyn Io>),
 }
 
@@ -80,7 +80,7 @@ impl Link {
     }
 
     /// A link over a bare socket.
-    pub fn plain(stream: TcpStream) -> Link {
+    pub fn plain(stream: Plain) -> Link {
         Link {
             stream: Stream::Plain(stream),
             input: BytesMut::new(),
@@ -98,7 +98,7 @@ impl Link {
 
     fn socket(&self) -> &TcpStream {
         match &self.stream {
-            Stream::Plain(stream) => stream,
+            Stream::Plain(stream) => stream.socket(),
             Stream::Other(stream) => stream.socket(),
         }
     }
@@ -110,7 +110,7 @@ impl Link {
         }
         // Mostly there is nothing yet: no buffer is taken before there is.
         if let Stream::Plain(stream) = &self.stream
-            && stream.poll_read_ready(cx)?.is_pending()
+            && stream.socket().poll_read_ready(cx)?.is_pending()
         {
             self.shrink();
             return Poll::Pending;
@@ -126,6 +126,12 @@ impl Link {
         let read = ready!(read)?;
         self.has_ended = read == 0;
         Poll::Ready(Ok(read > 0))
+    }
+
+    /// Whether the runtime has heard nothing from the socket since all that came was read.
+    pub fn is_dry(&self) -> bool {
+        let socket = self.socket();
+        socket.try_io(Interest::READABLE, || Ok(())).is_err()
     }
 
     /// Gives the buffer back while there is nothing in it.
@@ -171,14 +177,9 @@ impl Link {
 
     /// Whether an idle connection may serve again: open, and with nothing to say.
     pub fn is_quiet(&self) -> bool {
-        if !self.is_empty() {
-            return false;
-        }
-        // The kernel knows before the runtime does: of an end, and of bytes that would be taken for the
+        // Even what the runtime has yet to hear of counts: an end, and bytes that would be taken for the
         // next answer, mostly a 408 before the end of a connection that idled too long.
-        let mut byte = [MaybeUninit::uninit()];
-        let peeked = SockRef::from(self.socket()).peek(&mut byte);
-        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        self.is_empty() && plain::is_silent(self.socket())
     }
 
     /// Makes the coming close a reset, so that a cut answer cannot look whole.
@@ -209,7 +210,7 @@ mod tests {
         let (stream, _) = listener.accept().expect("a peer");
         stream.set_nonblocking(true).expect("a socket");
         let stream = TcpStream::from_std(stream).expect("a socket");
-        (Link::plain(stream), peer.expect("a connection"))
+        (Link::plain(Plain::new(stream)), peer.expect("a connection"))
     }
 
     #[tokio::test]

@@ -36,15 +36,22 @@ impl<D: Direction> Relaying<D> {
             self.departure = None;
             let parting = self.part();
             (parting.leave, parting.deadline) = (Some(at), Some(deadline));
-            let due = at.min(self.timer.deadline());
-            self.timer.as_mut().reset(due);
+            let due = at.min(self.alarm.due());
+            self.alarm.set(due);
         }
     }
 
-    /// Ready without an ending when there is something new to move.
-    pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+    /// Ready without an ending when there is something new to move. `now`: where it is known.
+    pub(super) fn poll_alarm(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Option<Instant>,
+    ) -> Poll<Option<Ending>> {
+        if now.is_some_and(|now| self.alarm.is_ahead_of(now)) {
+            return Poll::Pending;
+        }
         // Set for the earliest of all; mostly something is heard before, and it is moved then.
-        while self.timer.as_mut().poll(cx).is_ready() {
+        while self.alarm.poll(cx).is_ready() {
             let now = Instant::now();
             let parting = self.parting.as_deref().copied().unwrap_or_default();
             if parting.deadline.is_some_and(|deadline| deadline <= now) {
@@ -57,14 +64,14 @@ impl<D: Direction> Relaying<D> {
                 // It leaves already.
                 self.part().leave = None;
                 let due = self.no_later(by);
-                self.timer.as_mut().reset(due);
+                self.alarm.set(due);
                 continue;
             }
             if parting.leave.is_some_and(|at| at <= now) {
                 self.part().leave = None;
                 self.up.halt();
                 self.down.halt();
-                self.timer.as_mut().reset(now);
+                self.alarm.set(now);
                 return Poll::Ready(None);
             }
             for (side, is_blocked) in [
@@ -83,7 +90,7 @@ impl<D: Direction> Relaying<D> {
                     let role = side.other().sender();
                     self.leg(side)
                         .say(role, Opcode::Ping, super::ping_payload());
-                    self.timer.as_mut().reset(now);
+                    self.alarm.set(now);
                     return Poll::Ready(None);
                 }
                 Verdict::Gone(side) => return Poll::Ready(Some(Ending::Silent(side))),
@@ -93,7 +100,7 @@ impl<D: Direction> Relaying<D> {
                 Verdict::Rest => now + REST,
             };
             let due = self.no_later(grouped(due, now));
-            self.timer.as_mut().reset(due);
+            self.alarm.set(due);
         }
         Poll::Pending
     }

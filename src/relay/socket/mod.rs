@@ -3,6 +3,7 @@
 //! `handshake` reads what the client offers, `open` dials the upstream before the client gets its
 //! 101, and a `Session` moves frames between the two until it has ended.
 
+mod alarm;
 mod bounds;
 mod deflate;
 mod ending;

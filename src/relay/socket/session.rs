@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::bounds::Parting;
 use super::ending::{Codes, Ending, Words};
 use super::farewell::LAST_WORDS;
@@ -147,7 +148,7 @@ pub(super) struct Relaying<D: Direction> {
     shared: D::Shared,
     rules: Arc<Rules>,
     pub(super) dog: Watchdog,
-    pub(super) timer: Pin<Box<Sleep>>,
+    pub(super) alarm: Alarm,
     /// Tells when the relay shuts down.
     pub(super) departure: Option<Departure>,
     /// There once the session has to end.
@@ -178,7 +179,7 @@ impl<D: Direction> Relaying<D> {
             shared,
             rules,
             dog: Watchdog::new(patience, now),
-            timer: Box::pin(tokio::time::sleep_until(now)),
+            alarm: Alarm::at(now),
             departure: None,
             parting: None,
             codes,
@@ -191,8 +192,12 @@ impl<D: Direction> Relaying<D> {
 
     fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
         loop {
+            let before = self.dog.last();
             let moved = [self.poll_up(cx), self.poll_down(cx)];
             self.count(exchange);
+            // Who was heard just now, if anybody was.
+            let heard = self.dog.last();
+            let now = (heard > before).then_some(heard);
             let mut has_moved = false;
             for (side, polled) in [Side::Client, Side::Upstream].into_iter().zip(moved) {
                 if let Poll::Ready(end) = polled {
@@ -203,7 +208,7 @@ impl<D: Direction> Relaying<D> {
                 }
             }
             self.poll_departure(cx);
-            match self.poll_timer(cx) {
+            match self.poll_alarm(cx, now) {
                 Poll::Ready(Some(ending)) => return Poll::Ready(ending),
                 Poll::Ready(None) => has_moved = true,
                 Poll::Pending => {}
@@ -266,7 +271,7 @@ impl<D: Direction> Relaying<D> {
                 let by = Instant::now() + CLOSE_WAIT;
                 self.part().close_by = Some(by);
                 let due = self.no_later(by);
-                self.timer.as_mut().reset(due);
+                self.alarm.set(due);
                 return None;
             }
             PumpEnd::Halted if self.has_halted => Ending::Drained,

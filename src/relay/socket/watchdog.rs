@@ -97,6 +97,11 @@ impl Watchdog {
         self.note(side, now, Asked::No);
     }
 
+    /// When a side was heard last, or was asked.
+    pub(super) fn last(&self) -> Instant {
+        self.at(self.since[0].max(self.since[1]))
+    }
+
     /// What was heard last from this side belongs to a message.
     pub(super) fn message(&mut self, side: Side) {
         self.message = self.since[side as usize];
@@ -132,7 +137,7 @@ impl Watchdog {
         };
         // Neither can be asked in the middle of the other's frame.
         if self.asked == [Asked::Soon; 2] {
-            let due = self.at(self.since[0].max(self.since[1])) + 2 * heartbeat;
+            let due = self.last() + 2 * heartbeat;
             if due <= now {
                 return Verdict::Gone(Side::Client);
             }
