@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio_rustls::{client, server};
 use tokio_util::io::poll_read_buf;
 
@@ -67,6 +68,8 @@ pub struct Link {
     /// What was read and not used yet.
     pub input: BytesMut,
     has_ended: bool,
+    /// Whether the socket wakes the task that reads again and again once there is more.
+    is_awaited: bool,
 }
 
 impl Link {
@@ -76,6 +79,7 @@ impl Link {
             stream: Stream::Other(io),
             input,
             has_ended: false,
+            is_awaited: false,
         }
     }
 
@@ -85,6 +89,7 @@ impl Link {
             stream: Stream::Plain(stream),
             input: BytesMut::new(),
             has_ended: false,
+            is_awaited: false,
         }
     }
 
@@ -105,6 +110,7 @@ impl Link {
 
     /// Reads more; `false` at the end of the stream.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.is_awaited = false;
         if self.has_ended {
             return Poll::Ready(Ok(false));
         }
@@ -128,8 +134,20 @@ impl Link {
         Poll::Ready(Ok(read > 0))
     }
 
+    /// The same, always by the same task: mostly something else has woken it, and then there is nothing
+    /// to ask anew.
+    pub fn poll_refill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.is_awaited && self.is_dry() {
+            return Poll::Pending;
+        }
+        let filled = self.poll_fill(cx);
+        // Without budget the task is woken at once, and by nobody else.
+        self.is_awaited = filled.is_pending() && coop::has_budget_remaining();
+        filled
+    }
+
     /// Whether the runtime has heard nothing from the socket since all that came was read.
-    pub fn is_dry(&self) -> bool {
+    fn is_dry(&self) -> bool {
         let socket = self.socket();
         socket.try_io(Interest::READABLE, || Ok(())).is_err()
     }

@@ -4,45 +4,94 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep};
 
 /// One timer, moved whenever something else is due first.
-pub(super) struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-    /// Whether it wakes the session's task when it is time.
-    is_awaited: bool,
+pub(super) struct Alarm(Pin<Box<Awaited>>);
+
+pin_project! {
+    /// In one block: thousands of sessions idle with one each.
+    struct Awaited {
+        #[pin]
+        sleep: Sleep,
+        // Whether it wakes the session's task when it is time.
+        is_awaited: bool,
+    }
 }
 
 impl Alarm {
     /// For this time.
     pub(super) fn at(due: Instant) -> Alarm {
-        Alarm {
-            sleep: Box::pin(tokio::time::sleep_until(due)),
+        Alarm(Box::pin(Awaited {
+            sleep: tokio::time::sleep_until(due),
             is_awaited: false,
-        }
+        }))
     }
 
     /// What it is set for.
     pub(super) fn due(&self) -> Instant {
-        self.sleep.deadline()
+        self.0.sleep.deadline()
     }
 
     pub(super) fn set(&mut self, due: Instant) {
-        self.sleep.as_mut().reset(due);
-        self.is_awaited = false;
+        let awaited = self.0.as_mut().project();
+        awaited.sleep.reset(due);
+        *awaited.is_awaited = false;
     }
 
     /// Whether it will wake the session's task later than `now`, so that it need not be polled.
     pub(super) fn is_ahead_of(&self, now: Instant) -> bool {
-        self.is_awaited && now < self.due()
+        self.0.is_awaited && now < self.due()
     }
 
     /// Ready when it is time. Always to be called by the same task.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let polled = self.sleep.as_mut().poll(cx);
+        let awaited = self.0.as_mut().project();
+        let polled = awaited.sleep.poll(cx);
         // Without budget the task is woken at once, and not by the timer.
-        self.is_awaited = polled.is_pending() && coop::has_budget_remaining();
+        *awaited.is_awaited = polled.is_pending() && coop::has_budget_remaining();
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_need_not_be_polled_before_its_time_once_it_knows_whom_to_wake() {
+        let start = Instant::now();
+        let mut alarm = Alarm::at(start + SECOND);
+        assert!(!alarm.is_ahead_of(start));
+        assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
+        assert!(alarm.is_ahead_of(start));
+        assert!(!alarm.is_ahead_of(start + SECOND));
+        // It has to be told anew.
+        alarm.set(start + 2 * SECOND);
+        assert!(!alarm.is_ahead_of(start));
+        poll_fn(|cx| alarm.poll(cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_a_task_without_budget_polls_has_to_be_polled_again() {
+        let mut alarm = Alarm::at(Instant::now() + SECOND);
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                assert!(std::pin::pin!(coop::consume_budget()).poll(cx).is_ready());
+            }
+            assert!(alarm.poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!alarm.is_ahead_of(Instant::now()));
+        poll_fn(|cx| alarm.poll(cx)).await;
     }
 }

@@ -5,11 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Buf;
-use tokio::task::coop;
-
 use super::frame::{self, Opcode, Sender};
 use crate::wire::{Link, Output, Pace};
+use bytes::Buf;
 
 /// Why nothing more can be written to a side.
 #[derive(Debug)]
@@ -30,8 +28,6 @@ struct Own {
 /// A connection to one side of a session.
 pub(super) struct Leg {
     pub(super) link: Link,
-    /// Whether its socket wakes the session's task once there is something to read.
-    is_awaited: bool,
     /// There while the relay has something of its own to say.
     own: Option<Box<Own>>,
     /// There while the side does not take what it is given.
@@ -43,22 +39,9 @@ impl Leg {
     pub(super) fn new(link: Link) -> Leg {
         Leg {
             link,
-            is_awaited: false,
             own: None,
             pace: None,
         }
-    }
-
-    /// Reads more; `false` at the end of the stream. Always to be called by the same task.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        // Mostly it is the other side that woke the task: then there is nothing to ask anew.
-        if self.is_awaited && self.link.is_dry() {
-            return Poll::Pending;
-        }
-        let filled = self.link.poll_fill(cx);
-        // Without budget the task is woken at once, and by nobody else.
-        self.is_awaited = filled.is_pending() && coop::has_budget_remaining();
-        filled
     }
 
     /// Whether a frame of the relay's own waits, or has been written in part.

@@ -74,7 +74,7 @@ pub(super) trait Direction {
                 Ok(false) => {}
                 Err(end) => return Poll::Ready(end),
             }
-            match ready!(from.poll_fill(cx)) {
+            match ready!(from.link.poll_refill(cx)) {
                 Ok(true) => dog.heard(self.source(), Instant::now()),
                 Ok(false) => return Poll::Ready(PumpEnd::Eof),
                 Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
