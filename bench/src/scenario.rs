@@ -117,12 +117,12 @@ const fn steady(
     }
 }
 
-/// Who works with bytes and heads.
+/// Who works with bytes and heads; what is compared comes one right after the other.
 const PEERS: [Peer; 5] = [
     Peer::Direct,
     Peer::Copy,
-    Peer::Nginx,
     Peer::Haproxy,
+    Peer::Nginx,
     Peer::Relay,
 ];
 

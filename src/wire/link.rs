@@ -1,5 +1,6 @@
 //! A byte stream to a peer with what was read ahead. No buffer is held while it idles.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -19,11 +20,14 @@ use super::spares::Spares;
 
 /// What one read takes at most, in bytes; a head may take more by several reads.
 const READ: usize = 16 * 1024;
+/// So much is rather read to where it stays than copied, in bytes.
+const BULK: usize = 4 * 1024;
 /// Less room than this in the buffer is not worth a read.
 const MIN_ROOM: usize = 2 * 1024;
 
 thread_local! {
     static SPARES: Spares = const { Spares::of(READ) };
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A byte stream, whatever lies above its socket.
@@ -68,6 +72,8 @@ pub struct Link {
     /// What was read and not used yet.
     pub input: BytesMut,
     has_ended: bool,
+    /// Whether the last read took so much that a copy of the next costs more than it spares.
+    is_bulky: bool,
     /// Whether the socket wakes the task that reads again and again once there is more.
     is_awaited: bool,
 }
@@ -79,6 +85,7 @@ impl Link {
             stream: Stream::Other(io),
             input,
             has_ended: false,
+            is_bulky: false,
             is_awaited: false,
         }
     }
@@ -89,6 +96,7 @@ impl Link {
             stream: Stream::Plain(stream),
             input: BytesMut::new(),
             has_ended: false,
+            is_bulky: false,
             is_awaited: false,
         }
     }
@@ -114,23 +122,28 @@ impl Link {
         if self.has_ended {
             return Poll::Ready(Ok(false));
         }
-        // Mostly there is nothing yet: no buffer is taken before there is.
-        if let Stream::Plain(stream) = &self.stream
-            && stream.socket().poll_read_ready(cx)?.is_pending()
-        {
-            self.shrink();
-            return Poll::Pending;
-        }
-        self.make_room();
         let read = match &mut self.stream {
-            Stream::Plain(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
-            Stream::Other(stream) => poll_read_buf(Pin::new(stream), cx, &mut self.input),
+            Stream::Plain(plain) if self.is_bulky => {
+                // Mostly there is nothing yet: no buffer is taken before there is.
+                if plain.socket().poll_read_ready(cx)?.is_ready() {
+                    make_room(&mut self.input);
+                    poll_read_buf(Pin::new(plain), cx, &mut self.input)
+                } else {
+                    Poll::Pending
+                }
+            }
+            Stream::Plain(plain) => poll_copy(plain, cx, &mut self.input),
+            Stream::Other(stream) => {
+                make_room(&mut self.input);
+                poll_read_buf(Pin::new(stream), cx, &mut self.input)
+            }
         };
         if read.is_pending() {
             self.shrink();
         }
         let read = ready!(read)?;
         self.has_ended = read == 0;
+        self.is_bulky = read >= BULK;
         Poll::Ready(Ok(read > 0))
     }
 
@@ -160,17 +173,6 @@ impl Link {
             if buffer.capacity() > 0 {
                 SPARES.with(|spares| spares.keep(buffer));
             }
-        }
-    }
-
-    fn make_room(&mut self) {
-        if self.input.capacity() - self.input.len() >= MIN_ROOM {
-            return;
-        }
-        if self.input.is_empty() && !self.input.try_reclaim(READ) {
-            self.input = SPARES.with(Spares::take);
-        } else {
-            self.input.reserve(READ);
         }
     }
 
@@ -215,8 +217,33 @@ impl Link {
     }
 }
 
+/// Reads to where nothing stays, and takes a copy of what came.
+fn poll_copy(plain: &Plain, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(READ, 0);
+        let read = ready!(plain.poll_recv(cx, scratch))?;
+        if read > 0 {
+            make_room(input);
+            input.extend_from_slice(&scratch[..read]);
+        }
+        Poll::Ready(Ok(read))
+    })
+}
+
+fn make_room(input: &mut BytesMut) {
+    if input.capacity() - input.len() >= MIN_ROOM {
+        return;
+    }
+    if input.is_empty() && !input.try_reclaim(READ) {
+        *input = SPARES.with(Spares::take);
+    } else {
+        input.reserve(READ);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::Write;
     use std::net;
 
@@ -229,6 +256,44 @@ mod tests {
         stream.set_nonblocking(true).expect("a socket");
         let stream = TcpStream::from_std(stream).expect("a socket");
         (Link::plain(Plain::new(stream)), peer.expect("a connection"))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_looks_in_vain_is_woken_once_there_is_more() {
+        let (mut link, mut peer) = pair();
+        for word in [b"one", b"two"] {
+            for _ in 0..3 {
+                assert!(
+                    poll_fn(|cx| Poll::Ready(link.poll_refill(cx)))
+                        .await
+                        .is_pending()
+                );
+            }
+            peer.write_all(word).expect("written");
+            assert!(poll_fn(|cx| link.poll_refill(cx)).await.expect("readable"));
+            assert_eq!(&link.input[..], word);
+            link.input.clear();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_looks_without_budget_is_woken_all_the_same() {
+        let (mut link, mut peer) = pair();
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                assert!(std::pin::pin!(coop::consume_budget()).poll(cx).is_ready());
+            }
+            assert!(link.poll_refill(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(
+            poll_fn(|cx| Poll::Ready(link.poll_refill(cx)))
+                .await
+                .is_pending()
+        );
+        peer.write_all(b"late").expect("written");
+        assert!(poll_fn(|cx| link.poll_refill(cx)).await.expect("readable"));
     }
 
     #[tokio::test]

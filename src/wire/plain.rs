@@ -5,9 +5,11 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 
 /// A TCP socket of the runtime's.
 pub struct Plain(TcpStream);
@@ -22,6 +24,40 @@ impl Plain {
         &self.0
     }
 
+    /// Reads into `room`; how much, 0 at the end of the stream.
+    pub(super) fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let length = room.len();
+        loop {
+            let read = || recv(&self.0, &mut *room, RecvFlags::empty()).map(|(_, read)| read);
+            match self.call(Interest::READABLE, length, read) {
+                Some(read) => {
+                    budget.made_progress();
+                    return Poll::Ready(read);
+                }
+                None => ready!(self.0.poll_read_ready(cx))?,
+            }
+        }
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let write = || send(&self.0, bytes, SendFlags::NOSIGNAL);
+        loop {
+            match self.call(Interest::WRITABLE, bytes.len(), write) {
+                Some(written) => {
+                    budget.made_progress();
+                    return Poll::Ready(written);
+                }
+                None => ready!(self.0.poll_write_ready(cx))?,
+            }
+        }
+    }
+
     /// One call of the kernel, if the runtime has heard that it can do something; `length` is what it
     /// may do at most. `None`: it has to be waited for.
     fn call(
@@ -32,20 +68,19 @@ impl Plain {
     ) -> Option<io::Result<usize>> {
         let mut result = None;
         let _ = self.0.try_io(interest, || {
-            let done = call().map_err(io::Error::from);
+            let done = call();
             // Who did only a part would be told to wait the next time (epoll(7)): that call is spared.
-            let is_last = match &done {
-                Ok(done) => *done > 0 && *done < length,
-                Err(error) => error.kind() == ErrorKind::WouldBlock,
+            let is_last = match done {
+                Ok(done) => 0 < done && done < length,
+                Err(error) => error == Errno::WOULDBLOCK,
             };
-            result = Some(done);
+            result = (done != Err(Errno::WOULDBLOCK)).then_some(done);
             match is_last {
                 true => Err(ErrorKind::WouldBlock.into()),
                 false => Ok(()),
             }
         });
-        let would_block = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock);
-        result.filter(|result| !result.as_ref().is_err_and(would_block))
+        result.map(|done| done.map_err(io::Error::from))
     }
 }
 
@@ -53,7 +88,7 @@ impl Plain {
 /// runtime does.
 pub(super) fn is_silent(socket: &TcpStream) -> bool {
     let peeked = recv(socket, &mut [0; 1], RecvFlags::PEEK);
-    peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    peeked.is_err_and(|error| error == Errno::WOULDBLOCK)
 }
 
 impl AsyncRead for Plain {
@@ -66,18 +101,9 @@ impl AsyncRead for Plain {
         if buffer.initialized().len() < buffer.capacity() {
             return Pin::new(&mut plain.0).poll_read(cx, buffer);
         }
-        let room = buffer.initialize_unfilled();
-        let length = room.len();
-        loop {
-            let read = || recv(&plain.0, &mut *room, RecvFlags::empty()).map(|(_, read)| read);
-            match plain.call(Interest::READABLE, length, read) {
-                Some(read) => {
-                    buffer.advance(read?);
-                    return Poll::Ready(Ok(()));
-                }
-                None => ready!(plain.0.poll_read_ready(cx))?,
-            }
-        }
+        let read = ready!(plain.poll_recv(cx, buffer.initialize_unfilled()))?;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -87,13 +113,7 @@ impl AsyncWrite for Plain {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let write = || send(&self.0, bytes, SendFlags::NOSIGNAL);
-        loop {
-            match self.call(Interest::WRITABLE, bytes.len(), write) {
-                Some(written) => return Poll::Ready(written),
-                None => ready!(self.0.poll_write_ready(cx))?,
-            }
-        }
+        self.poll_send(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -117,5 +137,73 @@ impl AsyncWrite for Plain {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net;
+    use std::thread;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// More than the kernel takes at once.
+    const MUCH: usize = 16 * 1024 * 1024;
+
+    fn pair() -> (Plain, net::TcpStream) {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let peer = net::TcpStream::connect(listener.local_addr().expect("its address"));
+        let (socket, _) = listener.accept().expect("a peer");
+        socket.set_nonblocking(true).expect("a socket");
+        let socket = TcpStream::from_std(socket).expect("a socket");
+        (Plain::new(socket), peer.expect("a connection"))
+    }
+
+    fn bytes(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at % 251) as u8).collect()
+    }
+
+    #[tokio::test]
+    async fn what_the_peer_does_not_take_yet_goes_once_it_does() {
+        let (mut plain, mut peer) = pair();
+        let reading = thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("readable");
+            all
+        });
+        plain.write_all(&bytes(MUCH)).await.expect("written");
+        drop(plain);
+        assert!(reading.join().expect("read") == bytes(MUCH));
+    }
+
+    #[tokio::test]
+    async fn bytes_arrive_in_order_whatever_a_read_takes_and_the_end_behind_them() {
+        let (mut plain, mut peer) = pair();
+        let writing = thread::spawn(move || peer.write_all(&bytes(MUCH)));
+        let (mut all, mut some) = (Vec::new(), [0; 1000]);
+        loop {
+            let read = plain.read(&mut some).await.expect("readable");
+            all.extend_from_slice(&some[..read]);
+            if read == 0 {
+                break;
+            }
+        }
+        writing.join().expect("no panic").expect("written");
+        assert!(all == bytes(MUCH));
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_an_error_for_who_reads_and_who_writes() {
+        let (mut plain, peer) = pair();
+        plain.write_all(b"unread").await.expect("written");
+        // With bytes unread the close is a reset.
+        drop(peer);
+        let read = plain.read(&mut [0; 8]).await;
+        assert_eq!(read.expect_err("reset").kind(), ErrorKind::ConnectionReset);
+        let written = plain.write_all(b"more").await;
+        assert_eq!(written.expect_err("broken").kind(), ErrorKind::BrokenPipe);
     }
 }
