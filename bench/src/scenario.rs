@@ -117,7 +117,7 @@ const fn steady(
     }
 }
 
-/// Who works with bytes and heads; what is compared comes one right after the other.
+/// Who works with bytes and heads; what is compared comes one right after the other, mostly.
 const PEERS: [Peer; 5] = [
     Peer::Direct,
     Peer::Copy,

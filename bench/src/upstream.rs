@@ -135,8 +135,12 @@ impl Upstream {
         }
     }
 
-    /// Feeds so many events or deltas a second from now on, or none.
+    /// Feeds so many events or deltas a second from now on, or none: then who got some is forgotten, since
+    /// a relay may take its time to leave.
     pub fn feed(&mut self, per_second: Option<u64>) {
+        if per_second.is_none() {
+            self.fed.clear();
+        }
         self.schedule = per_second.map(|rate| Schedule::new(clock::now(), rate));
     }
 

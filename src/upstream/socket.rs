@@ -39,7 +39,8 @@ impl Upstream {
     /// Dials, and asks for a socket.
     pub async fn open(&self, request: SocketRequest<'_>) -> Result<SocketAnswer, Fault> {
         let endpoint = self.endpoint_of_sockets(request.target);
-        // First: many wait for that at once, and what is written to it takes memory.
+        // First: many wait for that at once, and what is written to it takes memory. A new one, which belongs
+        // to this thread's runtime: a session's task counts on that.
         let lease = endpoint.pool.lease_new().await?;
         let mut fields = request.fields;
         headers::strip_socket_request(&mut fields);

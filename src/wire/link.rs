@@ -74,7 +74,7 @@ pub struct Link {
     has_ended: bool,
     /// Whether the last read took so much that a copy of the next costs more than it spares.
     is_bulky: bool,
-    /// Whether the socket wakes the task that reads again and again once there is more.
+    /// Whether the task that refills is registered with the socket.
     is_awaited: bool,
 }
 
@@ -126,7 +126,7 @@ impl Link {
             Stream::Plain(plain) if self.is_bulky => {
                 // Mostly there is nothing yet: no buffer is taken before there is.
                 if plain.socket().poll_read_ready(cx)?.is_ready() {
-                    make_room(&mut self.input);
+                    make_room(&mut self.input, MIN_ROOM);
                     poll_read_buf(Pin::new(plain), cx, &mut self.input)
                 } else {
                     Poll::Pending
@@ -134,7 +134,7 @@ impl Link {
             }
             Stream::Plain(plain) => poll_copy(plain, cx, &mut self.input),
             Stream::Other(stream) => {
-                make_room(&mut self.input);
+                make_room(&mut self.input, MIN_ROOM);
                 poll_read_buf(Pin::new(stream), cx, &mut self.input)
             }
         };
@@ -147,8 +147,8 @@ impl Link {
         Poll::Ready(Ok(read > 0))
     }
 
-    /// The same, always by the same task: mostly something else has woken it, and then there is nothing
-    /// to ask anew.
+    /// The same, always by the same task, on the thread of the socket's runtime: mostly something else
+    /// has woken it, and then there is nothing to ask anew.
     pub fn poll_refill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         if self.is_awaited && self.is_dry() {
             return Poll::Pending;
@@ -223,15 +223,15 @@ fn poll_copy(plain: &Plain, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<
         scratch.resize(READ, 0);
         let read = ready!(plain.poll_recv(cx, scratch))?;
         if read > 0 {
-            make_room(input);
+            make_room(input, read);
             input.extend_from_slice(&scratch[..read]);
         }
         Poll::Ready(Ok(read))
     })
 }
 
-fn make_room(input: &mut BytesMut) {
-    if input.capacity() - input.len() >= MIN_ROOM {
+fn make_room(input: &mut BytesMut, least: usize) {
+    if input.capacity() - input.len() >= least {
         return;
     }
     if input.is_empty() && !input.try_reclaim(READ) {
@@ -277,23 +277,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_looks_without_budget_is_woken_all_the_same() {
-        let (mut link, mut peer) = pair();
-        poll_fn(|cx| {
-            while coop::has_budget_remaining() {
-                assert!(std::pin::pin!(coop::consume_budget()).poll(cx).is_ready());
-            }
-            assert!(link.poll_refill(cx).is_pending());
-            Poll::Ready(())
+    async fn a_task_that_looks_with_hardly_any_budget_is_woken_all_the_same() {
+        let whole = poll_fn(|cx| {
+            let taken = std::iter::from_fn(|| coop::has_budget_remaining().then(|| take_one(cx)));
+            Poll::Ready(taken.count())
         })
         .await;
-        assert!(
-            poll_fn(|cx| Poll::Ready(link.poll_refill(cx)))
-                .await
-                .is_pending()
-        );
-        peer.write_all(b"late").expect("written");
-        assert!(poll_fn(|cx| link.poll_refill(cx)).await.expect("readable"));
+        for left in 0..3 {
+            tokio::task::yield_now().await;
+            let (mut link, mut peer) = pair();
+            poll_fn(|cx| {
+                (left..whole).for_each(|_| take_one(cx));
+                assert!(link.poll_refill(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            // Whoever had no budget is woken for that alone, and looks again.
+            tokio::task::yield_now().await;
+            assert!(
+                poll_fn(|cx| Poll::Ready(link.poll_refill(cx)))
+                    .await
+                    .is_pending()
+            );
+            tokio::task::yield_now().await;
+            let telling = tokio::task::spawn_blocking(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                peer.write_all(b"late").map(|()| peer)
+            });
+            let filled = poll_fn(|cx| link.poll_refill(cx));
+            let filled = tokio::time::timeout(Duration::from_secs(20), filled).await;
+            assert!(filled.expect("woken").expect("readable"), "{left} left");
+            telling.await.expect("no panic").expect("written");
+        }
+    }
+
+    /// Takes one off the task's budget.
+    fn take_one(cx: &mut Context<'_>) {
+        assert!(std::pin::pin!(coop::consume_budget()).poll(cx).is_ready());
     }
 
     #[tokio::test]

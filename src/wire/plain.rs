@@ -1,5 +1,6 @@
-//! Plain: a bare TCP socket. Bytes go to the kernel and come from it directly: the C library takes two
-//! atomic steps around each call that a thread might be cancelled in, which nobody here ever is.
+//! Plain: a bare TCP socket. What is sent goes to the kernel directly, and so does a read into memory that
+//! was written before: the C library takes two atomic steps around each call that a thread might be
+//! cancelled in, which nobody here ever is.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -30,31 +31,30 @@ impl Plain {
         cx: &mut Context<'_>,
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let budget = ready!(coop::poll_proceed(cx));
         let length = room.len();
         loop {
+            let budget = ready!(coop::poll_proceed(cx));
             let read = || recv(&self.0, &mut *room, RecvFlags::empty()).map(|(_, read)| read);
-            match self.call(Interest::READABLE, length, read) {
-                Some(read) => {
-                    budget.made_progress();
-                    return Poll::Ready(read);
-                }
-                None => ready!(self.0.poll_read_ready(cx))?,
+            if let Some(read) = self.call(Interest::READABLE, length, read) {
+                budget.made_progress();
+                return Poll::Ready(read);
             }
+            // What was taken of the budget is given back first: without any left nobody would be woken.
+            drop(budget);
+            ready!(self.0.poll_read_ready(cx))?;
         }
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let budget = ready!(coop::poll_proceed(cx));
         let write = || send(&self.0, bytes, SendFlags::NOSIGNAL);
         loop {
-            match self.call(Interest::WRITABLE, bytes.len(), write) {
-                Some(written) => {
-                    budget.made_progress();
-                    return Poll::Ready(written);
-                }
-                None => ready!(self.0.poll_write_ready(cx))?,
+            let budget = ready!(coop::poll_proceed(cx));
+            if let Some(written) = self.call(Interest::WRITABLE, bytes.len(), write) {
+                budget.made_progress();
+                return Poll::Ready(written);
             }
+            drop(budget);
+            ready!(self.0.poll_write_ready(cx))?;
         }
     }
 
@@ -64,18 +64,18 @@ impl Plain {
         &self,
         interest: Interest,
         length: usize,
-        call: impl FnOnce() -> rustix::io::Result<usize>,
+        ask: impl FnOnce() -> rustix::io::Result<usize>,
     ) -> Option<io::Result<usize>> {
         let mut result = None;
         let _ = self.0.try_io(interest, || {
-            let done = call();
+            let done = ask();
             // Who did only a part would be told to wait the next time (epoll(7)): that call is spared.
-            let is_last = match done {
+            let is_drained = match done {
                 Ok(done) => 0 < done && done < length,
                 Err(error) => error == Errno::WOULDBLOCK,
             };
             result = (done != Err(Errno::WOULDBLOCK)).then_some(done);
-            match is_last {
+            match is_drained {
                 true => Err(ErrorKind::WouldBlock.into()),
                 false => Ok(()),
             }
@@ -98,6 +98,7 @@ impl AsyncRead for Plain {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let plain = self.get_mut();
+        // Without unsafe code only memory that was written before can be handed to the kernel.
         if buffer.initialized().len() < buffer.capacity() {
             return Pin::new(&mut plain.0).poll_read(cx, buffer);
         }

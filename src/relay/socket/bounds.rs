@@ -85,24 +85,32 @@ impl<D: Direction> Relaying<D> {
                     self.dog.heard(side, now);
                 }
             }
-            let due = match self.dog.judge(now) {
-                Verdict::Ping(side) => {
-                    let role = side.other().sender();
-                    self.leg(side)
-                        .say(role, Opcode::Ping, super::ping_payload());
-                    self.alarm.set(now);
-                    return Poll::Ready(None);
-                }
-                Verdict::Gone(side) => return Poll::Ready(Some(Ending::Silent(side))),
-                Verdict::Inactive => return Poll::Ready(Some(Ending::Inactive)),
-                Verdict::Over => return Poll::Ready(Some(Ending::Over)),
-                Verdict::Wait(due) => due,
-                Verdict::Rest => now + REST,
+            let due = match self.judge(now) {
+                Ok(due) => self.no_later(grouped(due, now)),
+                Err(ended) => return Poll::Ready(ended),
             };
-            let due = self.no_later(grouped(due, now));
             self.alarm.set(due);
         }
         Poll::Pending
+    }
+
+    /// When to look again, or else an ending, or nothing where there is something new to move.
+    fn judge(&mut self, now: Instant) -> Result<Instant, Option<Ending>> {
+        let ending = match self.dog.judge(now) {
+            Verdict::Wait(due) => return Ok(due),
+            Verdict::Rest => return Ok(now + REST),
+            Verdict::Ping(side) => {
+                let role = side.other().sender();
+                self.leg(side)
+                    .say(role, Opcode::Ping, super::ping_payload());
+                self.alarm.set(now);
+                return Err(None);
+            }
+            Verdict::Gone(side) => Ending::Silent(side),
+            Verdict::Inactive => Ending::Inactive,
+            Verdict::Over => Ending::Over,
+        };
+        Err(Some(ending))
     }
 
     /// By when what has to happen, from now on.

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Buf;
+
 use super::frame::{self, Opcode, Sender};
 use crate::wire::{Link, Output, Pace};
-use bytes::Buf;
 
 /// Why nothing more can be written to a side.
 #[derive(Debug)]

@@ -195,7 +195,7 @@ impl<D: Direction> Relaying<D> {
             let before = self.dog.last();
             let moved = [self.poll_up(cx), self.poll_down(cx)];
             self.count(exchange);
-            // Who was heard just now, if anybody was.
+            // When a side was heard or asked just now, if one was.
             let heard = self.dog.last();
             let now = (heard > before).then_some(heard);
             let mut has_moved = false;
