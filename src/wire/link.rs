@@ -300,14 +300,12 @@ mod tests {
                     .is_pending()
             );
             tokio::task::yield_now().await;
-            let telling = tokio::task::spawn_blocking(move || {
-                std::thread::sleep(Duration::from_millis(20));
-                peer.write_all(b"late").map(|()| peer)
-            });
-            let filled = poll_fn(|cx| link.poll_refill(cx));
-            let filled = tokio::time::timeout(Duration::from_secs(20), filled).await;
-            assert!(filled.expect("woken").expect("readable"), "{left} left");
-            telling.await.expect("no panic").expect("written");
+            peer.write_all(b"late").expect("written");
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(Duration::from_secs(20)) => panic!("never woken: {left} left"),
+                filled = poll_fn(|cx| link.poll_refill(cx)) => assert!(filled.expect("readable")),
+            }
         }
     }
 
