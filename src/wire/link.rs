@@ -230,6 +230,7 @@ fn poll_copy(plain: &Plain, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<
     })
 }
 
+/// Room for `least` bytes at the least, mostly for a whole read.
 fn make_room(input: &mut BytesMut, least: usize) {
     if input.capacity() - input.len() >= least {
         return;
@@ -250,12 +251,8 @@ mod tests {
     use super::*;
 
     fn pair() -> (Link, net::TcpStream) {
-        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let peer = net::TcpStream::connect(listener.local_addr().expect("its address"));
-        let (stream, _) = listener.accept().expect("a peer");
-        stream.set_nonblocking(true).expect("a socket");
-        let stream = TcpStream::from_std(stream).expect("a socket");
-        (Link::plain(Plain::new(stream)), peer.expect("a connection"))
+        let (plain, peer) = plain::tests::pair();
+        (Link::plain(plain), peer)
     }
 
     #[tokio::test]

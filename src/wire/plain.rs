@@ -46,7 +46,8 @@ impl Plain {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let write = || send(&self.0, bytes, SendFlags::NOSIGNAL);
+        // Rust's runtime ignores SIGPIPE; not every system knows a flag for that.
+        let write = || send(&self.0, bytes, SendFlags::empty());
         loop {
             let budget = ready!(coop::poll_proceed(cx));
             if let Some(written) = self.call(Interest::WRITABLE, bytes.len(), write) {
@@ -142,7 +143,7 @@ impl AsyncWrite for Plain {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::{Read, Write};
     use std::net;
     use std::thread;
@@ -154,7 +155,8 @@ mod tests {
     /// More than the kernel takes at once.
     const MUCH: usize = 16 * 1024 * 1024;
 
-    fn pair() -> (Plain, net::TcpStream) {
+    /// Both ends of a connection.
+    pub(in crate::wire) fn pair() -> (Plain, net::TcpStream) {
         let listener = net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let peer = net::TcpStream::connect(listener.local_addr().expect("its address"));
         let (socket, _) = listener.accept().expect("a peer");

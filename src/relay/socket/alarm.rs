@@ -35,6 +35,7 @@ impl Alarm {
         self.0.sleep.deadline()
     }
 
+    /// Moves it; it has to be polled again.
     pub(super) fn set(&mut self, due: Instant) {
         let awaited = self.0.as_mut().project();
         awaited.sleep.reset(due);
