@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
 use tokio_rustls::{client, server};
@@ -132,7 +132,7 @@ impl Link {
                     Poll::Pending
                 }
             }
-            Stream::Plain(plain) => poll_copy(plain, cx, &mut self.input),
+            Stream::Plain(_) => poll_copy(&mut self.stream, cx, &mut self.input),
             Stream::Other(stream) => {
                 make_room(&mut self.input, MIN_ROOM);
                 poll_read_buf(Pin::new(stream), cx, &mut self.input)
@@ -154,9 +154,60 @@ impl Link {
             return Poll::Pending;
         }
         let filled = self.poll_fill(cx);
-        // Without budget the task is woken at once, and by nobody else.
-        self.is_awaited = filled.is_pending() && coop::has_budget_remaining();
+        self.note_wait(filled.is_pending());
         filled
+    }
+
+    /// Reads more as `poll_refill` does, but to where nothing stays: `pass` is handed what came, and says
+    /// how many of its first bytes have gone on. The others become input. What is input already goes
+    /// first: then everything is added to it, and `pass` is not called.
+    pub fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        pass: impl FnOnce(&mut Context<'_>, &[u8]) -> usize,
+    ) -> Poll<io::Result<bool>> {
+        if !self.input.is_empty() {
+            return self.poll_refill(cx);
+        }
+        if self.has_ended {
+            return Poll::Ready(Ok(false));
+        }
+        if self.is_awaited && self.is_dry() {
+            return Poll::Pending;
+        }
+        let passed = SCRATCH.with_borrow_mut(|scratch| {
+            let bytes = ready!(poll_scratch(&mut self.stream, cx, scratch))?;
+            let rest = match bytes {
+                [] => bytes,
+                _ => &bytes[pass(cx, bytes)..],
+            };
+            if !rest.is_empty() {
+                make_room(&mut self.input, rest.len());
+                self.input.extend_from_slice(rest);
+            }
+            Poll::Ready(Ok(!bytes.is_empty()))
+        });
+        self.note_wait(passed.is_pending());
+        match passed {
+            Poll::Pending => self.shrink(),
+            Poll::Ready(Ok(is_open)) => self.has_ended = !is_open,
+            Poll::Ready(Err(_)) => {}
+        }
+        passed
+    }
+
+    /// Whoever waits is registered with the socket; but without budget it is woken at once, and by nobody
+    /// else.
+    fn note_wait(&mut self, is_pending: bool) {
+        self.is_awaited = is_pending && coop::has_budget_remaining();
+    }
+
+    /// Writes some of these bytes.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.stream {
+            Stream::Plain(plain) => plain.poll_send(cx, bytes),
+            Stream::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
     /// Whether the runtime has heard nothing from the socket since all that came was read.
@@ -218,16 +269,37 @@ impl Link {
 }
 
 /// Reads to where nothing stays, and takes a copy of what came.
-fn poll_copy(plain: &Plain, cx: &mut Context<'_>, input: &mut BytesMut) -> Poll<io::Result<usize>> {
+fn poll_copy(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    input: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
     SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(READ, 0);
-        let read = ready!(plain.poll_recv(cx, scratch))?;
-        if read > 0 {
-            make_room(input, read);
-            input.extend_from_slice(&scratch[..read]);
+        let bytes = ready!(poll_scratch(stream, cx, scratch))?;
+        if !bytes.is_empty() {
+            make_room(input, bytes.len());
+            input.extend_from_slice(bytes);
         }
-        Poll::Ready(Ok(read))
+        Poll::Ready(Ok(bytes.len()))
     })
+}
+
+/// Reads to the thread's buffer; nothing at the end of the stream.
+fn poll_scratch<'a>(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    scratch: &'a mut Vec<u8>,
+) -> Poll<io::Result<&'a [u8]>> {
+    scratch.resize(READ, 0);
+    let read = match stream {
+        Stream::Plain(plain) => ready!(plain.poll_recv(cx, scratch))?,
+        Stream::Other(stream) => {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            buffer.filled().len()
+        }
+    };
+    Poll::Ready(Ok(&scratch[..read]))
 }
 
 /// Room for `least` bytes at the least, mostly for a whole read.
@@ -303,6 +375,52 @@ mod tests {
                 () = tokio::time::sleep(Duration::from_secs(20)) => panic!("never woken: {left} left"),
                 filled = poll_fn(|cx| link.poll_refill(cx)) => assert!(filled.expect("readable")),
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_passed_on_is_no_input_and_the_rest_of_it_is() {
+        let (mut link, mut peer) = pair();
+        peer.write_all(b"onwards, rest").expect("written");
+        let mut seen = Vec::new();
+        let passed = poll_fn(|cx| {
+            link.poll_pass(cx, |_, bytes| {
+                seen.extend_from_slice(bytes);
+                bytes.len() - 4
+            })
+        })
+        .await;
+        assert!(passed.expect("readable"));
+        assert_eq!(
+            (&seen[..], &link.input[..]),
+            (&b"onwards, rest"[..], &b"rest"[..])
+        );
+
+        // The order of all bytes holds.
+        peer.write_all(b" and more").expect("written");
+        let passed = poll_fn(|cx| link.poll_pass(cx, |_, _| panic!("input goes first"))).await;
+        assert!(passed.expect("readable"));
+        assert_eq!(&link.input[..], b"rest and more");
+
+        link.input.clear();
+        drop(peer);
+        let passed = poll_fn(|cx| link.poll_pass(cx, |_, _| panic!("there is nothing"))).await;
+        assert!(!passed.expect("an end"));
+        assert!(link.is_closed() && !link.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_passes_on_is_woken_once_there_is_more() {
+        let (mut link, mut peer) = pair();
+        for _ in 0..2 {
+            for _ in 0..3 {
+                let passed = poll_fn(|cx| Poll::Ready(link.poll_pass(cx, |_, bytes| bytes.len())));
+                assert!(passed.await.is_pending());
+            }
+            peer.write_all(b"word").expect("written");
+            let passed = poll_fn(|cx| link.poll_pass(cx, |_, bytes| bytes.len())).await;
+            assert!(passed.expect("readable"));
+            assert!(link.is_empty());
         }
     }
 

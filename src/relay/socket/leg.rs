@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Buf;
-
 use super::frame::{self, Opcode, Sender};
 use crate::wire::{Link, Output, Pace};
 
@@ -80,7 +78,7 @@ impl Leg {
                 self.pace = None;
                 break;
             }
-            let written = Pin::new(self.link.io()).poll_write(cx, rest);
+            let written = self.link.poll_write(cx, rest);
             let written = ready!(self.note(written, cx, stall))?;
             if let Some(own) = &mut self.own {
                 own.written += written;
@@ -89,19 +87,16 @@ impl Leg {
         Poll::Ready(Ok(()))
     }
 
-    /// Passes on the first `length` bytes that the other side sent; how many went. `stall`: how
-    /// long the side may take nothing.
-    pub(super) fn poll_pass(
+    /// Writes some of these bytes, which came from the other side; how many.
+    pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Link,
-        length: usize,
+        bytes: &[u8],
         stall: Duration,
     ) -> Poll<Result<usize, WriteEnd>> {
-        let written = Pin::new(self.link.io()).poll_write(cx, &from.input[..length]);
+        let written = self.link.poll_write(cx, bytes);
         let written = ready!(self.note(written, cx, stall))?;
-        from.input.advance(written);
-        if written == length {
+        if written == bytes.len() {
             self.pace = None;
         }
         Poll::Ready(Ok(written))

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::frame::{Close, Control, Head, Opcode, Violation, apply_mask, protocol, write_head};
 use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
+use super::open::Rules;
 use super::pump::{Direction, PumpEnd};
 use super::watchdog::{Side, Watchdog};
 use crate::admission::{HELD_FOR_NOTHING, Holding};
@@ -180,6 +181,22 @@ impl Direction for MessagePump {
             dog.pinged(self.source.other(), Instant::now());
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        _to: &mut Leg,
+        dog: &mut Watchdog,
+        _rules: &Rules,
+        _shared: &mut Box<Interpreter>,
+    ) -> Poll<Result<bool, PumpEnd>> {
+        let is_open = ready!(from.link.poll_refill(cx)).map_err(PumpEnd::Unreadable)?;
+        if is_open {
+            dog.heard(self.source, Instant::now());
+        }
+        Poll::Ready(Ok(is_open))
     }
 
     fn take(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::frame::{Close, Control, Opcode, Violation};
 use super::leg::{Leg, WriteEnd};
 use super::open::Rules;
-use super::scan::{Scanner, Then};
+use super::scan::{Scan, Scanner, Then};
 use super::watchdog::{Side, Watchdog};
 use super::witness::Witness;
 
@@ -59,6 +59,7 @@ pub(super) trait Direction {
         shared: &mut Self::Shared,
     ) -> Poll<PumpEnd> {
         let stall = rules.stall(self.source().other());
+        let max_message = rules.max_message;
         loop {
             if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
                 return Poll::Ready(PumpEnd::Unwritable(end));
@@ -69,18 +70,29 @@ pub(super) trait Direction {
             if self.has_halted() {
                 return Poll::Ready(PumpEnd::Halted);
             }
-            match self.take(from, dog, rules.max_message, shared) {
+            match self.take(from, dog, max_message, shared) {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(end) => return Poll::Ready(end),
             }
-            match ready!(from.link.poll_refill(cx)) {
-                Ok(true) => dog.heard(self.source(), Instant::now()),
+            match ready!(self.poll_read(cx, from, to, dog, rules, shared)) {
+                Ok(true) => {}
                 Ok(false) => return Poll::Ready(PumpEnd::Eof),
-                Err(error) => return Poll::Ready(PumpEnd::Unreadable(error)),
+                Err(end) => return Poll::Ready(end),
             }
         }
     }
+
+    /// Reads more, and may let it go on at once; `false` at the end of what the source sends.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        rules: &Rules,
+        shared: &mut Self::Shared,
+    ) -> Poll<Result<bool, PumpEnd>>;
 
     /// Writes what may go on, and where frames or messages end what the relay itself has to say.
     /// `stall`: how long the destination may take nothing.
@@ -238,14 +250,50 @@ impl<E: Ear> Direction for Pump<E> {
             if length == 0 {
                 return Poll::Ready(Ok(()));
             }
-            let written = ready!(to.poll_pass(cx, &mut from.link, length as usize, stall))?;
-            let written = short(written);
-            self.is_at_message_end = written == self.message_end;
-            self.is_at_frame_end = self.is_at_message_end || written == self.frame_end;
-            self.ready -= written;
-            self.frame_end = self.frame_end.saturating_sub(written);
-            self.message_end = self.message_end.saturating_sub(written);
+            let next = &from.link.input[..length as usize];
+            let written = ready!(to.poll_write(cx, next, stall))?;
+            from.link.input.advance(written);
+            self.went(written);
         }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Leg,
+        to: &mut Leg,
+        dog: &mut Watchdog,
+        rules: &Rules,
+        ear: &mut E,
+    ) -> Poll<Result<bool, PumpEnd>> {
+        let stall = rules.stall(self.source.other());
+        let mut end = None;
+        let read = ready!(from.link.poll_pass(cx, |cx, bytes| {
+            dog.heard(self.source, Instant::now());
+            let scan = self.scanner.scan(bytes, rules.max_message);
+            if scan.data == 0 {
+                return 0;
+            }
+            self.let_go(&scan, bytes, dog, ear);
+            if to.has_own() || self.is_halting {
+                return 0;
+            }
+            match to.poll_write(cx, &bytes[..scan.data], stall) {
+                Poll::Ready(Ok(written)) => {
+                    self.went(written);
+                    written
+                }
+                Poll::Ready(Err(error)) => {
+                    end = Some(PumpEnd::Unwritable(error));
+                    0
+                }
+                Poll::Pending => 0,
+            }
+        }));
+        Poll::Ready(match end {
+            Some(end) => Err(end),
+            None => read.map_err(PumpEnd::Unreadable),
+        })
     }
 
     fn take(
@@ -261,13 +309,7 @@ impl<E: Ear> Direction for Pump<E> {
         }
         let scan = self.scanner.scan(input, max_message);
         if scan.data > 0 {
-            if self.source == Side::Upstream {
-                ear.frames(&input[..scan.data]);
-            }
-            dog.message(self.source);
-            self.ready = short(scan.data);
-            self.frame_end = short(scan.frame_end);
-            self.message_end = short(scan.message_end);
+            self.let_go(&scan, input, dog, ear);
             return Ok(true);
         }
         match scan.then {
@@ -298,7 +340,28 @@ fn short(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-impl<E> Pump<E> {
+impl<E: Ear> Pump<E> {
+    /// Data stands at the start of these bytes, and may go on.
+    fn let_go(&mut self, scan: &Scan, bytes: &[u8], dog: &mut Watchdog, ear: &mut E) {
+        if self.source == Side::Upstream {
+            ear.frames(&bytes[..scan.data]);
+        }
+        dog.message(self.source);
+        self.ready = short(scan.data);
+        self.frame_end = short(scan.frame_end);
+        self.message_end = short(scan.message_end);
+    }
+
+    /// So much has gone on.
+    fn went(&mut self, written: usize) {
+        let written = short(written);
+        self.is_at_message_end = written == self.message_end;
+        self.is_at_frame_end = self.is_at_message_end || written == self.frame_end;
+        self.ready -= written;
+        self.frame_end = self.frame_end.saturating_sub(written);
+        self.message_end = self.message_end.saturating_sub(written);
+    }
+
     fn is_own_pong(&self, control: &Control, input: &[u8]) -> bool {
         control.opcode == Opcode::Pong
             && control.length > super::TAG.len()

@@ -192,14 +192,14 @@ impl<D: Direction> Relaying<D> {
 
     fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
         loop {
-            let before = self.dog.last();
-            let moved = [self.poll_up(cx), self.poll_down(cx)];
+            let before = self.dog.pulse();
+            let up = self.poll_up(cx);
+            let down = self.poll_down(cx);
             self.count(exchange);
             // When a side was heard or asked just now, if one was.
-            let heard = self.dog.last();
-            let now = (heard > before).then_some(heard);
+            let now = (self.dog.pulse() > before).then(|| self.dog.last());
             let mut has_moved = false;
-            for (side, polled) in [Side::Client, Side::Upstream].into_iter().zip(moved) {
+            for (side, polled) in [(Side::Client, up), (Side::Upstream, down)] {
                 if let Poll::Ready(end) = polled {
                     if let Some(ending) = self.pump_ended(side, end) {
                         return Poll::Ready(ending);

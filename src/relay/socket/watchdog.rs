@@ -99,7 +99,12 @@ impl Watchdog {
 
     /// When a side was heard last, or was asked.
     pub(super) fn last(&self) -> Instant {
-        self.at(self.since[0].max(self.since[1]))
+        self.at(self.pulse())
+    }
+
+    /// Grows whenever a side is heard or asked.
+    pub(super) fn pulse(&self) -> u64 {
+        self.since[0].max(self.since[1])
     }
 
     /// What was heard last from this side belongs to a message.
