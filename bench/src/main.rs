@@ -89,6 +89,8 @@ struct Wish {
     head: &'static str,
     /// Repetitions of each peer, where they are not the scenario's.
     times: Option<usize>,
+    /// All scenarios, one after the other.
+    is_whole: bool,
     scenarios: Vec<&'static Scenario>,
 }
 
@@ -105,6 +107,7 @@ impl Wish {
             write: None,
             head: HEAD,
             times: None,
+            is_whole: false,
             scenarios: Vec::new(),
         };
         for word in words {
@@ -133,6 +136,7 @@ impl Wish {
             }
         }
         if wish.scenarios.is_empty() {
+            wish.is_whole = true;
             wish.scenarios.extend(&SCENARIOS);
         }
         Ok(wish)
@@ -189,7 +193,7 @@ fn run(wish: &Wish) -> Result<()> {
                 .iter()
                 .map(|path| taken(path))
                 .collect::<Result<Vec<_>>>()?;
-            let times = wish.times.unwrap_or(scenario.times);
+            let times = wish.times.unwrap_or(scenario.times(wish.is_whole));
             let samples = scenario.measure(&mut engine, &site, tls, times)?;
             drop(locks);
             let one = Measured {

@@ -17,16 +17,20 @@ const OPENING: u64 = ms(15_000);
 /// Connections that are opened at once: fewer than any listener keeps ready.
 const AT_ONCE: usize = 100;
 /// What is not counted yet.
-const WARM_UP: u64 = ms(100);
+const WARM_UP: u64 = ms(50);
 /// How long one repetition counts: on a machine that others use too, many short turns tell more than few
 /// long ones.
-const WINDOW: u64 = ms(300);
+const WINDOW: u64 = ms(200);
 /// The same where some do a hundred operations a second.
 const LONG_WINDOW: u64 = ms(2_500);
-/// Repetitions of each peer.
+/// Repetitions of each peer where one scenario is asked for, which may take a minute.
 const TIMES: usize = 15;
+/// The same in a run of all, whose figures are kept.
+const MANY: usize = 25;
 /// The same where each takes seconds.
 const FEW: usize = 5;
+/// How long connections take that nobody uses any more.
+const LEAVING: u64 = ms(50);
 /// How long memory takes to settle.
 const SETTLE: u64 = ms(400);
 /// Connections before the ones whose memory counts: what the first ones bring is not theirs.
@@ -313,6 +317,14 @@ impl Scenario {
         ["json", "sse", "sse-burst", "ws", "ws-audio", "ws-idle"].contains(&self.name)
     }
 
+    /// Repetitions of each peer, in a run of all scenarios or of this one.
+    pub fn times(&self, is_whole: bool) -> usize {
+        match (self.kind, is_whole) {
+            (Kind::Steady, true) => MANY,
+            _ => self.times,
+        }
+    }
+
     /// Measures all peers in turns, in front of the plain upstream or the one with TLS.
     pub fn measure(
         &self,
@@ -380,7 +392,7 @@ impl Scenario {
         let mut tally = clients.take();
         engine.upstream.feed(None);
         drop(clients);
-        rest(engine, to, SETTLE / 4)?;
+        rest(engine, to, LEAVING)?;
         ensure!(
             warm.failures + tally.failures == 0,
             "{} failures",
@@ -425,7 +437,7 @@ impl Scenario {
         ensure!(tally.failures == 0, "{} failures", tally.failures);
         drop(clients);
         drop(process);
-        rest(engine, site.upstream(tls), SETTLE / 4)?;
+        rest(engine, site.upstream(tls), LEAVING)?;
         #[allow(clippy::cast_precision_loss)]
         let count = self.connections as f64;
         Ok(Sample::from([

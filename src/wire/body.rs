@@ -91,13 +91,12 @@ impl Inbound {
     /// Writes what of a `100 Continue` has to go.
     pub fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         while !self.interim.is_empty() {
-            let written = Pin::new(self.link.io()).poll_write(cx, self.interim);
-            match ready!(written) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(BodyError::Gone)),
+            match ready!(self.link.poll_write(cx, self.interim)) {
                 Ok(written) => self.interim = &self.interim[written..],
+                Err(_) => return Poll::Ready(Err(BodyError::Gone)),
             }
         }
-        Poll::Ready(Ok(()))
+        self.link.poll_flush(cx).map_err(|_| BodyError::Gone)
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {

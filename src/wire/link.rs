@@ -76,6 +76,7 @@ pub struct Link {
     is_bulky: bool,
     /// Whether the task that refills is registered with the socket.
     is_awaited: bool,
+    is_held: bool,
 }
 
 impl Link {
@@ -87,6 +88,7 @@ impl Link {
             has_ended: false,
             is_bulky: false,
             is_awaited: false,
+            is_held: false,
         }
     }
 
@@ -98,6 +100,7 @@ impl Link {
             has_ended: false,
             is_bulky: false,
             is_awaited: false,
+            is_held: false,
         }
     }
 
@@ -159,8 +162,8 @@ impl Link {
     }
 
     /// Reads more as `poll_refill` does, but to where nothing stays: `pass` is handed what came, and says
-    /// how many of its first bytes have gone on. The others become input. What is input already goes
-    /// first: then everything is added to it, and `pass` is not called.
+    /// how many of its first bytes have gone on; it must not read from any link. The others become input.
+    /// What is input already goes first: then everything is added to it, and `pass` is not called.
     pub fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
@@ -196,24 +199,34 @@ impl Link {
         passed
     }
 
-    /// Whoever waits is registered with the socket; but without budget it is woken at once, and by nobody
-    /// else.
-    fn note_wait(&mut self, is_pending: bool) {
-        self.is_awaited = is_pending && coop::has_budget_remaining();
-    }
-
-    /// Writes some of these bytes.
+    /// Writes some of these bytes, which are not none.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(plain) => plain.poll_send(cx, bytes),
-            Stream::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
+        let written = match &mut self.stream {
+            Stream::Plain(plain) => ready!(plain.poll_send(cx, bytes))?,
+            Stream::Other(stream) => {
+                let written = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
+                self.is_held = Pin::new(stream).poll_flush(cx)?.is_pending();
+                written
+            }
+        };
+        match written {
+            0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            _ => Poll::Ready(Ok(written)),
         }
     }
 
-    /// Whether the runtime has heard nothing from the socket since all that came was read.
-    fn is_dry(&self) -> bool {
-        let socket = self.socket();
-        socket.try_io(Interest::READABLE, || Ok(())).is_err()
+    /// Whether the end of what was written waits in the stream: TLS keeps what its socket does not take.
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Lets go what is held.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_held {
+            ready!(Pin::new(self.io()).poll_flush(cx))?;
+            self.is_held = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Gives the buffer back while there is nothing in it.
@@ -266,6 +279,18 @@ impl Link {
         };
         (io, self.input)
     }
+
+    /// Whether the runtime has heard nothing from the socket since all that came was read.
+    fn is_dry(&self) -> bool {
+        let socket = self.socket();
+        socket.try_io(Interest::READABLE, || Ok(())).is_err()
+    }
+
+    /// Whoever waits is registered with the socket; but without budget it is woken at once, and by nobody
+    /// else.
+    fn note_wait(&mut self, is_pending: bool) {
+        self.is_awaited = is_pending && coop::has_budget_remaining();
+    }
 }
 
 /// Reads to where nothing stays, and takes a copy of what came.
@@ -317,8 +342,10 @@ fn make_room(input: &mut BytesMut, least: usize) {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::io::Write;
-    use std::net;
+    use std::io::{Read, Write};
+    use std::{net, thread};
+
+    use tokio::io::BufWriter;
 
     use super::*;
 
@@ -409,6 +436,33 @@ mod tests {
         assert!(link.is_closed() && !link.is_empty());
     }
 
+    impl Io for BufWriter<Plain> {
+        fn socket(&self) -> &TcpStream {
+            self.get_ref().socket()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_stream_holds_goes_with_a_flush() {
+        let (plain, mut peer) = plain::tests::pair();
+        let stream = BufWriter::with_capacity(READ, plain);
+        let mut link = Link::new(Box::new(stream), BytesMut::new());
+        let (mut written, piece) = (0, [b'x'; READ - 1]);
+        while !link.is_held() {
+            let more = poll_fn(|cx| link.poll_write(cx, &piece)).await;
+            written += more.expect("written");
+        }
+        assert!(
+            poll_fn(|cx| Poll::Ready(link.poll_flush(cx)))
+                .await
+                .is_pending()
+        );
+        let reading = thread::spawn(move || peer.read_exact(&mut vec![0; written]));
+        poll_fn(|cx| link.poll_flush(cx)).await.expect("flushed");
+        assert!(!link.is_held());
+        reading.join().expect("no panic").expect("all of it");
+    }
+
     #[tokio::test]
     async fn a_task_that_passes_on_is_woken_once_there_is_more() {
         let (mut link, mut peer) = pair();
@@ -417,9 +471,13 @@ mod tests {
                 let passed = poll_fn(|cx| Poll::Ready(link.poll_pass(cx, |_, bytes| bytes.len())));
                 assert!(passed.await.is_pending());
             }
+            assert!(link.is_awaited);
             peer.write_all(b"word").expect("written");
-            let passed = poll_fn(|cx| link.poll_pass(cx, |_, bytes| bytes.len())).await;
-            assert!(passed.expect("readable"));
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(Duration::from_secs(20)) => panic!("never woken"),
+                passed = poll_fn(|cx| link.poll_pass(cx, |_, bytes| bytes.len())) => assert!(passed.expect("readable")),
+            }
             assert!(link.is_empty());
         }
     }

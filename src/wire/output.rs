@@ -29,6 +29,8 @@ pub struct Output {
     queue: VecDeque<Bytes>,
     tail: BytesMut,
     length: usize,
+    /// Whether the end of what was written waits in the stream: TLS keeps what its socket does not take.
+    is_held: bool,
 }
 
 impl Output {
@@ -37,8 +39,13 @@ impl Output {
         self.length
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits, in the stream neither.
     pub fn is_empty(&self) -> bool {
+        self.length == 0 && !self.is_held
+    }
+
+    /// Whether the stream has taken everything, which it may hold yet.
+    pub fn is_taken(&self) -> bool {
         self.length == 0
     }
 
@@ -78,17 +85,21 @@ impl Output {
         self.write(|tail| chunked::write_end(tail, trailers));
     }
 
-    /// Writes until nothing waits; the bytes of one write, or 0 when there was nothing to do.
+    /// Writes some of what waits; how many bytes, 0 where the stream alone held some.
     pub fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut W,
     ) -> Poll<io::Result<usize>> {
-        if self.is_empty() {
+        if self.length == 0 {
+            if self.is_held {
+                ready!(Pin::new(io).poll_flush(cx))?;
+                self.is_held = false;
+            }
             return Poll::Ready(Ok(0));
         }
         let written = if self.queue.is_empty() {
-            ready!(Pin::new(io).poll_write(cx, &self.tail))?
+            ready!(Pin::new(&mut *io).poll_write(cx, &self.tail))?
         } else {
             self.close_tail();
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -97,12 +108,15 @@ impl Output {
                 *slice = IoSlice::new(bytes);
                 count += 1;
             }
-            ready!(Pin::new(io).poll_write_vectored(cx, &slices[..count]))?
+            ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices[..count]))?
         };
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.advance(written);
+        if self.length == 0 {
+            self.is_held = Pin::new(io).poll_flush(cx)?.is_pending();
+        }
         Poll::Ready(Ok(written))
     }
 
@@ -121,8 +135,8 @@ impl Output {
                 self.queue.pop_front();
             }
         }
-        if self.is_empty() {
-            // Nothing is held for a connection that idles.
+        if self.length == 0 {
+            // No room is kept for a connection that idles.
             let emptied = std::mem::take(self);
             SPARES.with(|spares| spares.keep(emptied.tail));
         }
@@ -132,5 +146,32 @@ impl Output {
         if !self.tail.is_empty() {
             self.queue.push_back(self.tail.split().freeze());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, BufWriter, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_gone_that_the_stream_holds() {
+        let (near, mut far) = duplex(16);
+        let mut stream = BufWriter::with_capacity(64, near);
+        let mut output = Output::default();
+        output.push(Bytes::from_static(&[b'x'; 40]));
+        let written = poll_fn(|cx| output.poll_write(cx, &mut stream)).await;
+        assert_eq!(written.expect("taken"), 40);
+        assert!(output.is_taken() && !output.is_empty());
+
+        let mut all = [0; 40];
+        let rest = poll_fn(|cx| output.poll_write(cx, &mut stream));
+        let (rest, read) = tokio::join!(rest, far.read_exact(&mut all));
+        assert_eq!((rest.expect("flushed"), read.expect("read")), (0, 40));
+        assert!(output.is_empty());
+        assert_eq!(all, [b'x'; 40]);
     }
 }

@@ -45,14 +45,17 @@ impl Plain {
         }
     }
 
-    /// Sends; how much. It takes nothing of the task's budget: what is sent was read before, which did.
+    /// Sends; how much.
     pub(super) fn poll_send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         // Rust's runtime ignores SIGPIPE; not every system knows a flag for that.
         let write = || send(&self.0, bytes, SendFlags::empty());
         loop {
+            let budget = ready!(coop::poll_proceed(cx));
             if let Some(written) = self.call(Interest::WRITABLE, bytes.len(), write) {
+                budget.made_progress();
                 return Poll::Ready(written);
             }
+            drop(budget);
             ready!(self.0.poll_write_ready(cx))?;
         }
     }

@@ -75,8 +75,14 @@ impl<D: Direction> Relaying<D> {
                 return Poll::Ready(None);
             }
             for (side, is_blocked) in [
-                (Side::Client, self.up.is_blocked()),
-                (Side::Upstream, self.down.is_blocked()),
+                (
+                    Side::Client,
+                    self.up.is_blocked() || self.upstream.is_held(),
+                ),
+                (
+                    Side::Upstream,
+                    self.down.is_blocked() || self.client.is_held(),
+                ),
             ] {
                 if is_blocked {
                     if self.leg(side).link.is_closed() {

@@ -73,9 +73,9 @@ impl Leg {
         while let Some(own) = &mut self.own {
             let rest = &own.bytes[own.written..];
             if rest.is_empty() {
-                // Nothing is held for a session that idles.
+                ready!(self.poll_flush(cx, stall))?;
+                // No room is kept for a session that idles.
                 self.own = None;
-                self.pace = None;
                 break;
             }
             let written = self.link.poll_write(cx, rest);
@@ -96,10 +96,27 @@ impl Leg {
     ) -> Poll<Result<usize, WriteEnd>> {
         let written = self.link.poll_write(cx, bytes);
         let written = ready!(self.note(written, cx, stall))?;
-        if written == bytes.len() {
+        if written == bytes.len() && !self.is_held() {
             self.pace = None;
         }
         Poll::Ready(Ok(written))
+    }
+
+    /// Whether the end of what was written has yet to go.
+    pub(super) fn is_held(&self) -> bool {
+        self.link.is_held()
+    }
+
+    /// Lets go the end of what was written. `stall`: how long the side may take nothing.
+    pub(super) fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stall: Duration,
+    ) -> Poll<Result<(), WriteEnd>> {
+        let flushed = self.link.poll_flush(cx).map_ok(|()| 0);
+        ready!(self.note(flushed, cx, stall))?;
+        self.pace = None;
+        Poll::Ready(Ok(()))
     }
 
     /// Writes some of what is queued for this side. `stall`: how long the side may take nothing.
@@ -124,10 +141,6 @@ impl Leg {
         stall: Duration,
     ) -> Poll<Result<usize, WriteEnd>> {
         match written {
-            Poll::Ready(Ok(0)) => {
-                let closed = io::Error::from(io::ErrorKind::WriteZero);
-                Poll::Ready(Err(WriteEnd::Broken(closed)))
-            }
             Poll::Ready(Ok(written)) => {
                 if let Some(pace) = &mut self.pace {
                     pace.came(written);

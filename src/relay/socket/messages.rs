@@ -278,11 +278,11 @@ impl Direction for MessagePump {
     }
 
     fn is_at_frame_end(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_taken()
     }
 
     fn is_at_message_end(&self) -> bool {
-        self.output.is_empty()
+        self.output.is_taken()
     }
 
     fn is_blocked(&self) -> bool {

@@ -248,7 +248,7 @@ impl<E: Ear> Direction for Pump<E> {
                 self.ready
             };
             if length == 0 {
-                return Poll::Ready(Ok(()));
+                return to.poll_flush(cx, stall);
             }
             let next = &from.link.input[..length as usize];
             let written = ready!(to.poll_write(cx, next, stall))?;
@@ -267,15 +267,12 @@ impl<E: Ear> Direction for Pump<E> {
         ear: &mut E,
     ) -> Poll<Result<bool, PumpEnd>> {
         let stall = rules.stall(self.source.other());
-        let mut end = None;
+        let (mut has_data, mut end) = (false, None);
         let read = ready!(from.link.poll_pass(cx, |cx, bytes| {
-            dog.heard(self.source, Instant::now());
             let scan = self.scanner.scan(bytes, rules.max_message);
-            if scan.data == 0 {
-                return 0;
-            }
-            self.let_go(&scan, bytes, dog, ear);
-            if to.has_own() || self.is_halting {
+            has_data = self.note_data(&scan, bytes, ear);
+            // What the relay itself has to say, and where it has to stop, is looked at in `poll_write`.
+            if !has_data || to.has_own() || self.is_halting {
                 return 0;
             }
             match to.poll_write(cx, &bytes[..scan.data], stall) {
@@ -290,10 +287,14 @@ impl<E: Ear> Direction for Pump<E> {
                 Poll::Pending => 0,
             }
         }));
-        Poll::Ready(match end {
-            Some(end) => Err(end),
-            None => read.map_err(PumpEnd::Unreadable),
-        })
+        let is_open = read.map_err(PumpEnd::Unreadable)?;
+        if is_open {
+            dog.heard(self.source, Instant::now());
+        }
+        if has_data {
+            dog.message(self.source);
+        }
+        Poll::Ready(end.map_or(Ok(is_open), Err))
     }
 
     fn take(
@@ -308,8 +309,8 @@ impl<E: Ear> Direction for Pump<E> {
             return Ok(false);
         }
         let scan = self.scanner.scan(input, max_message);
-        if scan.data > 0 {
-            self.let_go(&scan, input, dog, ear);
+        if self.note_data(&scan, input, ear) {
+            dog.message(self.source);
             return Ok(true);
         }
         match scan.then {
@@ -341,15 +342,18 @@ fn short(length: usize) -> u32 {
 }
 
 impl<E: Ear> Pump<E> {
-    /// Data stands at the start of these bytes, and may go on.
-    fn let_go(&mut self, scan: &Scan, bytes: &[u8], dog: &mut Watchdog, ear: &mut E) {
+    /// Notes how much of these bytes is data, which may go on; whether any is.
+    fn note_data(&mut self, scan: &Scan, bytes: &[u8], ear: &mut E) -> bool {
+        if scan.data == 0 {
+            return false;
+        }
         if self.source == Side::Upstream {
             ear.frames(&bytes[..scan.data]);
         }
-        dog.message(self.source);
         self.ready = short(scan.data);
         self.frame_end = short(scan.frame_end);
         self.message_end = short(scan.message_end);
+        true
     }
 
     /// So much has gone on.
@@ -366,5 +370,118 @@ impl<E: Ear> Pump<E> {
         control.opcode == Opcode::Pong
             && control.length > super::TAG.len()
             && super::is_tagged(&control.payload(input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::{advance, timeout};
+
+    use super::super::watchdog::Patience;
+    use super::*;
+    use crate::config::Beta;
+    use crate::wire::{Link, Plain};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A pump from a client to the upstream, and all that it needs.
+    struct Moving {
+        pump: Pump,
+        from: Leg,
+        to: Leg,
+        dog: Watchdog,
+        rules: Rules,
+    }
+
+    impl Moving {
+        /// Also the other ends of its legs.
+        async fn start() -> (Moving, TcpStream, TcpStream) {
+            let (from, client) = leg().await;
+            let (to, upstream) = leg().await;
+            let patience = Arc::new(Patience {
+                heartbeat: None,
+                inactivity: None,
+                session: None,
+            });
+            let moving = Moving {
+                pump: Pump::new(Side::Client),
+                from,
+                to,
+                dog: Watchdog::new(Arc::clone(&patience), Instant::now()),
+                rules: Rules {
+                    conversation: Arc::clone(&patience),
+                    other: patience,
+                    beta: Beta::Refuse,
+                    compression: false,
+                    max_message: 1024,
+                    client_stall: SECOND,
+                    upstream_stall: SECOND,
+                    pressure: Arc::default(),
+                },
+            };
+            (moving, client, upstream)
+        }
+
+        /// Moves what can be moved until this holds.
+        async fn until(&mut self, is_so: impl Fn(&Moving) -> bool) {
+            let moved = poll_fn(|cx| {
+                let (from, to) = (&mut self.from, &mut self.to);
+                let (dog, rules) = (&mut self.dog, &self.rules);
+                let polled = self.pump.poll_move(cx, from, to, dog, rules, &mut ());
+                assert!(polled.is_pending());
+                match is_so(self) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            });
+            timeout(3600 * SECOND, moved).await.expect("it moves");
+        }
+    }
+
+    async fn leg() -> (Leg, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("a connection");
+        let link = Link::plain(Plain::new(stream));
+        (Leg::new(link), peer.expect("connected"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_byte_is_heard_of_heads_and_control_frames_too() {
+        let (mut moving, mut client, mut upstream) = Moving::start().await;
+        let ping = [0x89, 0x82, 1, 2, 3, 4, b'h', b'i'];
+        for byte in ping {
+            advance(SECOND).await;
+            client.write_all(&[byte]).await.expect("written");
+            let now = Instant::now();
+            moving.until(|moving| moving.dog.last() == now).await;
+        }
+        let mut came = [0; 8];
+        upstream.read_exact(&mut came).await.expect("passed on");
+        assert_eq!(came, ping);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_follows_data_in_the_same_read_goes_on_behind_it() {
+        let (mut moving, mut client, mut upstream) = Moving::start().await;
+        // A text, a ping, and the first byte of the next head.
+        let read = [0x81, 0x81, 0, 0, 0, 0, b'x', 0x89, 0x80, 0, 0, 0, 0, 0x81];
+        client.write_all(&read).await.expect("written");
+        moving
+            .until(|moving| moving.from.link.input[..] == read[13..])
+            .await;
+        client.write_all(&read[1..7]).await.expect("written");
+        moving.until(|moving| moving.from.link.is_empty()).await;
+        let mut came = [0; 20];
+        upstream.read_exact(&mut came).await.expect("passed on");
+        assert_eq!(came[..14], read);
+        assert_eq!(came[14..], read[1..7]);
+        assert_eq!(moving.pump.take_counts(), (2, 2));
     }
 }

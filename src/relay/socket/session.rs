@@ -141,8 +141,8 @@ where
 
 /// Both directions, and what bounds them.
 pub(super) struct Relaying<D: Direction> {
-    client: Leg,
-    upstream: Leg,
+    pub(super) client: Leg,
+    pub(super) upstream: Leg,
     pub(super) up: D,
     pub(super) down: D,
     shared: D::Shared,
