@@ -183,6 +183,10 @@ impl Direction for MessagePump {
         Poll::Ready(Ok(()))
     }
 
+    fn is_clear(&self, _from: &Leg, _to: &Leg) -> bool {
+        false
+    }
+
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

@@ -61,19 +61,21 @@ pub(super) trait Direction {
         let stall = rules.stall(self.source().other());
         let max_message = rules.max_message;
         loop {
-            if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
-                return Poll::Ready(PumpEnd::Unwritable(end));
-            }
-            if self.close().is_some() {
-                return Poll::Ready(PumpEnd::Closed);
-            }
-            if self.has_halted() {
-                return Poll::Ready(PumpEnd::Halted);
-            }
-            match self.take(from, dog, max_message, shared) {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(end) => return Poll::Ready(end),
+            if !self.is_clear(from, to) {
+                if let Err(end) = ready!(self.poll_write(cx, from, to, dog, stall)) {
+                    return Poll::Ready(PumpEnd::Unwritable(end));
+                }
+                if self.close().is_some() {
+                    return Poll::Ready(PumpEnd::Closed);
+                }
+                if self.has_halted() {
+                    return Poll::Ready(PumpEnd::Halted);
+                }
+                match self.take(from, dog, max_message, shared) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(end) => return Poll::Ready(end),
+                }
             }
             match ready!(self.poll_read(cx, from, to, dog, rules, shared)) {
                 Ok(true) => {}
@@ -82,6 +84,9 @@ pub(super) trait Direction {
             }
         }
     }
+
+    /// Whether there is nothing to do but to read: mostly.
+    fn is_clear(&self, from: &Leg, to: &Leg) -> bool;
 
     /// Reads more, and may let it go on at once; `false` at the end of what the source sends.
     fn poll_read(
@@ -255,6 +260,11 @@ impl<E: Ear> Direction for Pump<E> {
             from.link.input.advance(written);
             self.went(written);
         }
+    }
+
+    fn is_clear(&self, from: &Leg, to: &Leg) -> bool {
+        let is_moving = !self.is_halting && self.close.is_none();
+        is_moving && self.ready == 0 && from.link.input.is_empty() && !to.has_own() && !to.is_held()
     }
 
     fn poll_read(
