@@ -1,7 +1,12 @@
 //! What operators see of sessions.
 
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::timeout;
+
 use super::echoing;
-use crate::support::{get, pair, pair_with};
+use crate::support::{Relay, get, pair, pair_with};
 
 #[tokio::test]
 async fn health_and_stats_count_sessions_messages_and_errors() {
@@ -13,17 +18,13 @@ async fn health_and_stats_count_sessions_messages_and_errors() {
         socket.message().await;
     }
     // A message is counted once it is written, when its reader may have it already.
-    let mut health = get(relay.address(), "/health", &[]).await.json();
-    for _ in 0..100 {
-        if health["stats"]["messagesRelayed"] == 4 {
-            break;
-        }
-        health = get(relay.address(), "/health", &[]).await.json();
-    }
+    let health = told(&relay, "/health", |health| {
+        health["stats"]["messagesRelayed"] == 4
+    });
+    let health = health.await;
     assert_eq!(health["activeConnections"], 2, "{health}");
     assert_eq!(health["stats"]["activeConnections"], 2);
     assert_eq!(health["stats"]["totalConnections"], 2);
-    assert_eq!(health["stats"]["messagesRelayed"], 4);
     assert_eq!(health["stats"]["errors"], 0);
     let broken = super::scripted(&relay, "echo fin").await;
     relay
@@ -31,13 +32,25 @@ async fn health_and_stats_count_sessions_messages_and_errors() {
         .await;
     drop((first, broken));
     relay.line(|line| line["outcome"] == "client_gone").await;
-    let stats = get(relay.address(), "/stats", &[]).await.json();
-    assert_eq!(stats["activeConnections"], 1, "{stats}");
+    let stats = told(&relay, "/stats", |stats| stats["activeConnections"] == 1).await;
     assert_eq!(stats["totalConnections"], 3);
     assert_eq!(stats["maxConnections"], 7);
     assert_eq!(stats["errors"], 1);
     drop(second);
     upstream.socket_until(1, |socket| !socket.open).await;
+}
+
+/// What the relay tells of itself on this path, once it is so.
+async fn told(relay: &Relay, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut told = Value::Null;
+    let telling = async {
+        while !is_so(&told) {
+            told = get(relay.address(), path, &[]).await.json();
+        }
+    };
+    let in_time = timeout(Duration::from_secs(20), telling).await.is_ok();
+    assert!(in_time, "{path}: {told}");
+    told
 }
 
 #[tokio::test]
