@@ -24,7 +24,7 @@ const WINDOW: u64 = ms(200);
 /// The same where some do a hundred operations a second.
 const LONG_WINDOW: u64 = ms(2_500);
 /// Repetitions of each peer where one scenario is asked for, which may take a minute.
-const TIMES: usize = 15;
+const TIMES: usize = 11;
 /// The same in a run of all, whose figures are kept.
 const MANY: usize = 25;
 /// The same where each takes seconds.
