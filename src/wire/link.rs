@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::task::coop;
-use tokio_rustls::{client, server};
 use tokio_util::io::poll_read_buf;
 
 use super::plain::{self, Plain};
 use super::spares::Spares;
+use super::stream::{Io, Stream};
 
 /// What one read takes at most, in bytes; a head may take more by several reads.
 const READ: usize = 16 * 1024;
@@ -30,42 +30,6 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A byte stream, whatever lies above its socket.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
-    /// The socket at the bottom.
-    fn socket(&self) -> &TcpStream;
-}
-
-impl Io for Plain {
-    fn socket(&self) -> &TcpStream {
-        Plain::socket(self)
-    }
-}
-
-impl<S: Io> Io for client::TlsStream<S> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0.socket()
-    }
-}
-
-impl Io for server::TlsStream<Plain> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0.socket()
-    }
-}
-
-impl Io for Box<dyn Io> {
-    fn socket(&self) -> &TcpStream {
-        self.as_ref().socket()
-    }
-}
-
-/// A connection's stream: the plain ones without an allocation of their own.
-enum Stream {
-    Plain(Plain),
-    Other(Box<dyn Io>),
-}
-
 /// One connection.
 pub struct Link {
     stream: Stream,
@@ -76,6 +40,7 @@ pub struct Link {
     is_bulky: bool,
     /// Whether the task that refills is registered with the socket.
     is_awaited: bool,
+    /// Whether the end of what was written waits in the stream.
     is_held: bool,
 }
 
@@ -106,17 +71,11 @@ impl Link {
 
     /// The stream, to write to.
     pub fn io(&mut self) -> &mut dyn Io {
-        match &mut self.stream {
-            Stream::Plain(stream) => stream,
-            Stream::Other(stream) => stream.as_mut(),
-        }
+        self.stream.io()
     }
 
     fn socket(&self) -> &TcpStream {
-        match &self.stream {
-            Stream::Plain(stream) => stream.socket(),
-            Stream::Other(stream) => stream.socket(),
-        }
+        self.stream.socket()
     }
 
     /// Reads more; `false` at the end of the stream.
@@ -179,15 +138,13 @@ impl Link {
             return Poll::Pending;
         }
         let passed = SCRATCH.with_borrow_mut(|scratch| {
-            let bytes = ready!(poll_scratch(&mut self.stream, cx, scratch))?;
+            scratch.resize(READ, 0);
+            let bytes = ready!(self.stream.poll_read(cx, scratch))?;
             let rest = match bytes {
                 [] => bytes,
                 _ => &bytes[pass(cx, bytes)..],
             };
-            if !rest.is_empty() {
-                make_room(&mut self.input, rest.len());
-                self.input.extend_from_slice(rest);
-            }
+            keep(&mut self.input, rest);
             Poll::Ready(Ok(!bytes.is_empty()))
         });
         self.note_wait(passed.is_pending());
@@ -273,11 +230,7 @@ impl Link {
 
     /// Takes the link apart: the stream, and what was read ahead.
     pub fn into_parts(self) -> (Box<dyn Io>, BytesMut) {
-        let io = match self.stream {
-            Stream::Plain(stream) => Box::new(stream),
-            Stream::Other(stream) => stream,
-        };
-        (io, self.input)
+        (self.stream.boxed(), self.input)
     }
 
     /// Whether the runtime has heard nothing from the socket since all that came was read.
@@ -300,31 +253,19 @@ fn poll_copy(
     input: &mut BytesMut,
 ) -> Poll<io::Result<usize>> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let bytes = ready!(poll_scratch(stream, cx, scratch))?;
-        if !bytes.is_empty() {
-            make_room(input, bytes.len());
-            input.extend_from_slice(bytes);
-        }
+        scratch.resize(READ, 0);
+        let bytes = ready!(stream.poll_read(cx, scratch))?;
+        keep(input, bytes);
         Poll::Ready(Ok(bytes.len()))
     })
 }
 
-/// Reads to the thread's buffer; nothing at the end of the stream.
-fn poll_scratch<'a>(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    scratch: &'a mut Vec<u8>,
-) -> Poll<io::Result<&'a [u8]>> {
-    scratch.resize(READ, 0);
-    let read = match stream {
-        Stream::Plain(plain) => ready!(plain.poll_recv(cx, scratch))?,
-        Stream::Other(stream) => {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-            buffer.filled().len()
-        }
-    };
-    Poll::Ready(Ok(&scratch[..read]))
+/// Adds a copy of what came.
+fn keep(input: &mut BytesMut, bytes: &[u8]) {
+    if !bytes.is_empty() {
+        make_room(input, bytes.len());
+        input.extend_from_slice(bytes);
+    }
 }
 
 /// Room for `least` bytes at the least, mostly for a whole read.

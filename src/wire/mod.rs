@@ -12,6 +12,7 @@ mod output;
 mod pace;
 mod plain;
 mod spares;
+mod stream;
 mod target;
 mod whole;
 
@@ -21,10 +22,11 @@ pub use head::{
     HeadError, HeadScan, RequestHead, ResponseHead, parse_request, parse_response, write_request,
     write_response,
 };
-pub use link::{Io, Link};
+pub use link::Link;
 pub use message::{Answer, Request};
 pub use output::Output;
 pub use pace::{Pace, Timer};
 pub use plain::Plain;
+pub use stream::Io;
 pub use target::Target;
 pub use whole::{read_whole, read_whole_while};

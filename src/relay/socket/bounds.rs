@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::direction::Direction;
 use super::ending::Ending;
 use super::frame::Opcode;
 use super::group::grouped;
-use super::pump::Direction;
 use super::session::Relaying;
 use super::watchdog::{Side, Verdict};
 
@@ -77,11 +77,11 @@ impl<D: Direction> Relaying<D> {
             for (side, is_blocked) in [
                 (
                     Side::Client,
-                    self.up.is_blocked() || self.upstream.is_held(),
+                    self.up.is_blocked() || self.leg(Side::Upstream).is_held(),
                 ),
                 (
                     Side::Upstream,
-                    self.down.is_blocked() || self.client.is_held(),
+                    self.down.is_blocked() || self.leg(Side::Client).is_held(),
                 ),
             ] {
                 if is_blocked {

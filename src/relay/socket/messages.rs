@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::time::Instant;
 
+use super::direction::{Direction, PumpEnd};
 use super::frame::{Close, Control, Head, Opcode, Violation, apply_mask, protocol, write_head};
 use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::open::Rules;
-use super::pump::{Direction, PumpEnd};
 use super::watchdog::{Side, Watchdog};
 use crate::admission::{HELD_FOR_NOTHING, Holding};
 use crate::wire::Output;

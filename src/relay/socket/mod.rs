@@ -6,6 +6,7 @@
 mod alarm;
 mod bounds;
 mod deflate;
+mod direction;
 mod ending;
 mod farewell;
 pub(crate) mod frame;

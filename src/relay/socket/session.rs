@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::bounds::Parting;
+use super::direction::{Direction, PumpEnd};
 use super::ending::{Codes, Ending, Words};
 use super::farewell::LAST_WORDS;
 use super::frame::Sender;
@@ -17,7 +18,7 @@ use super::interpreter::Interpreter;
 use super::leg::{Leg, WriteEnd};
 use super::messages::MessagePump;
 use super::open::{Lived, Rules};
-use super::pump::{Direction, Pump, PumpEnd};
+use super::pump::Pump;
 use super::watchdog::{Patience, Side, Watchdog};
 use super::witness::Witness;
 use crate::admission::{Departure, Revocation};
@@ -141,8 +142,8 @@ where
 
 /// Both directions, and what bounds them.
 pub(super) struct Relaying<D: Direction> {
-    pub(super) client: Leg,
-    pub(super) upstream: Leg,
+    client: Leg,
+    upstream: Leg,
     pub(super) up: D,
     pub(super) down: D,
     shared: D::Shared,

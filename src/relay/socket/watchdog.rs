@@ -102,7 +102,7 @@ impl Watchdog {
         self.at(self.pulse())
     }
 
-    /// Grows whenever a side is heard or asked.
+    /// The same in nanoseconds since the start.
     pub(super) fn pulse(&self) -> u64 {
         self.since[0].max(self.since[1])
     }
