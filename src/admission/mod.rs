@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use calls::{Calls, Noter};
-pub use drain::{Departure, Drain};
+pub use drain::{Closing, Cutting, Departure, Drain};
 pub use limit::{Asking, Limiter, LimiterState, Reach, SharedState, Taken};
 pub use network::network;
 pub use permit::{Permit, Request};

@@ -13,18 +13,17 @@ use std::time::Duration;
 
 use http::{Method, Version, header};
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answering, Ending, Switched};
 use super::serve::Client;
-use crate::admission::{Level, Pressure};
+use crate::admission::{Closing, Drain, Level, Pressure};
 use crate::config::Limits;
 use crate::edge::{Body, Edge};
 use crate::error::{Kind, Refusal};
 use crate::fields;
 use crate::wire::{
     Answer, ClientBody, Decoder, Framing, HeadError, HeadScan, Inbound, Link, Pace, Request,
-    RequestHead, Timer, parse_request,
+    RequestHead, Timer, lately, parse_request,
 };
 
 /// Read ahead of an exchange that has not ended, in bytes.
@@ -41,13 +40,14 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) struct Connection<'a> {
     pub(super) inbound: Arc<Mutex<Inbound>>,
     pub(super) limits: &'a Limits,
-    closing: &'a CancellationToken,
+    drain: &'a Drain,
+    closing: Closing,
     edge: &'a Edge,
     peer: SocketAddr,
     watch: Option<Pin<Box<Sleep>>>,
     timer: Timer,
     pressure: &'a Pressure,
-    /// Began while the relay was closing: it gets one answer, so that `/health` has one to the end.
+    /// Began while the relay refused new work: it gets one answer, so that `/health` has one to the end.
     is_late: bool,
     /// Sits past the last seat: only its questions about the relay's health are answered.
     is_spare: bool,
@@ -66,13 +66,14 @@ impl<'a> Connection<'a> {
         Connection {
             inbound: Inbound::new(link),
             limits: &client.limits,
-            closing: &client.closing,
+            drain: &client.drain,
+            closing: client.drain.closing(),
             edge: &client.edge,
             peer: client.peer,
             watch: None,
             timer: Timer::default(),
             pressure: &client.pressure,
-            is_late: client.closing.is_cancelled(),
+            is_late: client.drain.is_refusing(),
             is_spare: client.seat.is_spare(),
         }
     }
@@ -116,9 +117,8 @@ impl<'a> Connection<'a> {
     /// The next head. Its first byte may take `patience`, the rest the time that heads have.
     async fn head(&mut self, patience: Duration) -> Result<RequestHead, NoHead> {
         let mut scan = HeadScan::default();
-        let mut deadline = Instant::now() + patience;
+        let mut deadline = lately() + patience;
         let mut has_begun = false;
-        let mut closing = std::pin::pin!(self.closing.cancelled());
         poll_fn(|cx| {
             let came = {
                 let mut inbound = Inbound::lock(&self.inbound);
@@ -129,10 +129,10 @@ impl<'a> Connection<'a> {
             }
             if !has_begun && !Inbound::lock(&self.inbound).link.input.is_empty() {
                 has_begun = true;
-                deadline = Instant::now() + self.limits.header_timeout;
+                deadline = lately() + self.limits.header_timeout;
             }
             let may_go = !has_begun && !self.is_late;
-            if may_go && closing.as_mut().poll(cx).is_ready() {
+            if may_go && Pin::new(&mut self.closing).poll(cx).is_ready() {
                 return Poll::Ready(Err(NoHead::Silence));
             }
             ready!(self.timer.poll(cx, deadline));
@@ -206,7 +206,7 @@ impl<'a> Connection<'a> {
 
     /// Whether this answer is the connection's last.
     pub(super) fn is_closing(&self) -> bool {
-        self.closing.is_cancelled() || self.is_spare || self.pressure.level() >= Level::High
+        self.drain.is_refusing() || self.is_spare || self.pressure.level() >= Level::High
     }
 
     /// Ready when the client has left. Reads ahead to find out, within bounds.

@@ -17,11 +17,11 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::serve::Client;
 use super::watched::watched;
+use crate::admission::Drain;
 use crate::config::Limits;
 use crate::edge::{Body, Edge};
 use crate::error::Refusal;
@@ -40,13 +40,13 @@ const H2_LOCAL_RESETS: usize = 256;
 const H2_PING_EVERY: Duration = Duration::from_secs(30);
 const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves a connection to its end, or, once `closing`, to the end of what runs on it.
+/// Serves a connection to its end, or, once the relay drains, to the end of what runs on it.
 pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
-    let (peer, closing) = (client.peer, &client.closing);
+    let peer = client.peer;
     let (edge, limits) = (Arc::clone(&client.edge), Arc::clone(&client.limits));
     let tasks = Tasks {
         tasks: client.tasks.clone(),
-        cut: client.cut.clone(),
+        drain: Arc::clone(&client.drain),
     };
     let io = Rewound::new(link);
     let watchers = tasks.clone();
@@ -72,11 +72,11 @@ pub(super) async fn serve(link: Link, client: &Client) -> hyper::Result<()> {
         .keep_alive_interval(H2_PING_EVERY)
         .keep_alive_timeout(H2_PING_TIMEOUT)
         .auto_date_header(false);
-    let is_late = closing.is_cancelled();
+    let is_late = client.drain.is_refusing();
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = closing.cancelled(), if !is_late => connection.as_mut().graceful_shutdown(),
+        () = client.drain.closing(), if !is_late => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }
@@ -115,17 +115,17 @@ async fn survived(edge: &Edge, peer: IpAddr, request: Request<ClientBody>) -> An
 #[derive(Clone)]
 pub(super) struct Tasks {
     tasks: TaskTracker,
-    cut: CancellationToken,
+    drain: Arc<Drain>,
 }
 
 impl Tasks {
     /// Runs this to its end, or until time is up.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
+        let cutting = self.drain.cutting();
         self.tasks.spawn(async move {
             tokio::select! {
                 () = task => {}
-                () = cut.cancelled() => {}
+                () = cutting => {}
             }
         });
     }

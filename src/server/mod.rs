@@ -21,7 +21,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use monitoring::Monitoring;
@@ -90,8 +89,7 @@ impl Server {
     /// connections are taken all the while, so that `/health` and `/ready` answer to the end.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let connections = TaskTracker::new();
-        let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut drained = std::pin::pin!(self.drained(stop, &closing));
+        let mut drained = std::pin::pin!(self.drained(stop));
         let mut watched = std::pin::pin!(memory::watch(self.limits.memory, &self.pressure));
         let mut renewed = std::pin::pin!(self.renewed());
         let mut accepting = Accepting::new(&self.listener, &self.pressure);
@@ -112,8 +110,7 @@ impl Server {
                         pressure: Arc::clone(&self.pressure),
                         edge: Arc::clone(&self.edge),
                         limits: Arc::clone(&self.limits),
-                        closing: closing.clone(),
-                        cut: cut.clone(),
+                        drain: Arc::clone(&self.drain),
                         tasks: connections.clone(),
                         tls: self.tls.clone(),
                     };
@@ -125,7 +122,6 @@ impl Server {
         let flushed = deadline.max(Instant::now() + FLUSH);
         let _ = tokio::time::timeout_at(flushed, connections.wait()).await;
         self.drain.cut();
-        cut.cancel();
         // What their clients left behind is done to its end, as far as it goes.
         let left = async {
             connections.wait().await;
@@ -144,11 +140,7 @@ impl Server {
 
     /// Announce, wait for load balancers to notice, refuse new work, wait for the old. Returns
     /// when time is up, counted from the signal.
-    async fn drained(
-        &self,
-        stop: impl Future<Output = ()>,
-        closing: &CancellationToken,
-    ) -> Instant {
+    async fn drained(&self, stop: impl Future<Output = ()>) -> Instant {
         stop.await;
         let deadline = Instant::now() + self.drain_timeout;
         self.drain.announce();
@@ -159,7 +151,6 @@ impl Server {
         let spread = self.drain_timeout / 3;
         let end = deadline - (spread / 3).min(LAST_DEPARTURE);
         self.drain.refuse(deadline - spread..end, deadline);
-        closing.cancel();
         tracing::info!(running = self.drain.running(), "draining");
         match tokio::time::timeout_at(deadline, self.drain.finished()).await {
             Ok(()) => tracing::info!("drained: everything that ran has ended"),

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Switched;
@@ -18,7 +17,7 @@ use super::http1::Connection;
 use super::http2;
 use super::preface::is_http2;
 use super::tls::Tls;
-use crate::admission::Pressure;
+use crate::admission::{Drain, Pressure};
 use crate::config::Limits;
 use crate::edge::{Edge, Life};
 
@@ -35,23 +34,21 @@ pub(super) struct Client {
     pub(super) pressure: Arc<Pressure>,
     pub(super) edge: Arc<Edge>,
     pub(super) limits: Arc<Limits>,
-    /// What runs may end, nothing new begins.
-    pub(super) closing: CancellationToken,
-    /// Time is up.
-    pub(super) cut: CancellationToken,
+    pub(super) drain: Arc<Drain>,
     pub(super) tasks: TaskTracker,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
-/// Serves a connection to its end, or, once `closing`, to the end of what runs on it. It belongs to
+/// Serves a connection to its end, or, once the relay drains, to the end of what runs on it. It belongs to
 /// the runtime that this runs in.
 pub(super) async fn connection(stream: std::net::TcpStream, client: Client) {
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;
     };
     let switched = tokio::select! {
+        biased;
         switched = serve(stream, &client) => switched,
-        () = client.cut.cancelled() => None,
+        () = client.drain.cutting() => None,
         () = client.seat.evicted() => None,
     };
     if let Some((link, switched)) = switched {
@@ -106,7 +103,7 @@ async fn serve(stream: TcpStream, client: &Client) -> Option<(Link, Switched)> {
     let first = tokio::time::timeout(patience, is_http2(&mut link));
     let told = tokio::select! {
         told = first => told,
-        () = client.closing.cancelled(), if !client.closing.is_cancelled() => return None,
+        () = client.drain.closing(), if !client.drain.is_refusing() => return None,
     };
     match told {
         Ok(Ok(false)) => return Connection::new(link, client).serve().await,

@@ -1,8 +1,9 @@
-//! Counters: what happened since start, in atomics that cost a few nanoseconds each and that few
+//! Counters: what happened since start. Each core counts for itself, without an atomic step, and few
 //! threads share.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
@@ -15,13 +16,14 @@ use crate::error::Kind;
 
 const LANES: usize = Lane::ALL.len();
 const OUTCOMES: usize = Outcome::ALL.len();
-/// As many threads count without sharing a cache line.
-const SHARDS: usize = 16;
+/// Threads with a shard of their own, beside those of the cores.
+const OTHERS: usize = 8;
 
 thread_local! {
-    static SHARD: usize = {
+    /// How many threads counted before this one.
+    static RANK: usize = {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
+        NEXT.fetch_add(1, Ordering::Relaxed)
     };
 }
 
@@ -30,10 +32,20 @@ thread_local! {
 pub struct Counters {
     started_at: OffsetDateTime,
     start: Instant,
+    /// One for each thread that counts early; the last is for all others.
     shards: Box<[Shard]>,
 }
 
-/// The counts of some threads.
+/// Who counts in a shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Writer {
+    /// The calling thread alone: it needs no atomic step to add.
+    Sole,
+    /// Others may count at the same moment.
+    OneOfMany,
+}
+
+/// The counts of one thread, or of some.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
@@ -143,16 +155,25 @@ fn zeros<const N: usize>() -> [AtomicU64; N] {
     array::from_fn(|_| AtomicU64::new(0))
 }
 
-fn add(counter: &AtomicU64, number: u64) {
-    if number > 0 {
-        counter.fetch_add(number, Ordering::Relaxed);
+impl Writer {
+    pub(super) fn add(self, counter: &AtomicU64, number: u64) {
+        match self {
+            _ if number == 0 => {}
+            Writer::Sole => {
+                let sum = counter.load(Ordering::Relaxed).wrapping_add(number);
+                counter.store(sum, Ordering::Relaxed);
+            }
+            Writer::OneOfMany => {
+                counter.fetch_add(number, Ordering::Relaxed);
+            }
+        }
     }
-}
 
-/// The one more for this reason.
-fn count(counters: &[AtomicU64], reason: Kind) {
-    if let Some(counter) = counters.get(reason as usize) {
-        counter.fetch_add(1, Ordering::Relaxed);
+    /// The one more for this reason.
+    fn count(self, counters: &[AtomicU64], reason: Kind) {
+        if let Some(counter) = counters.get(reason as usize) {
+            self.add(counter, 1);
+        }
     }
 }
 
@@ -183,65 +204,74 @@ impl Shard {
 impl Counters {
     /// Counters at zero, started now.
     pub fn new() -> Counters {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Counters {
             started_at: OffsetDateTime::now_utc(),
             start: Instant::now(),
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
+            shards: (0..=cores + OTHERS).map(|_| Shard::new()).collect(),
         }
     }
 
-    fn shard(&self) -> &Shard {
-        &self.shards[SHARD.with(|shard| *shard)]
+    /// Where the calling thread counts.
+    fn shard(&self) -> (&Shard, Writer) {
+        let (rank, last) = (RANK.with(|rank| *rank), self.shards.len() - 1);
+        match rank < last {
+            true => (&self.shards[rank], Writer::Sole),
+            false => (&self.shards[last], Writer::OneOfMany),
+        }
     }
 
     /// An exchange was admitted.
     pub fn started(&self, lane: Lane) {
-        add(&self.shard().lane(lane).started, 1);
+        let (shard, writer) = self.shard();
+        writer.add(&shard.lane(lane).started, 1);
     }
 
     /// An admitted exchange ended.
     pub fn ended(&self, exchange: &Ended) {
-        let shard = self.shard();
+        let (shard, writer) = self.shard();
         let lane = shard.lane(exchange.lane);
-        add(&lane.ended[exchange.outcome as usize], 1);
-        add(&lane.bytes[0], exchange.bytes_up);
-        add(&lane.bytes[1], exchange.bytes_down);
+        writer.add(&lane.ended[exchange.outcome as usize], 1);
+        writer.add(&lane.bytes[0], exchange.bytes_up);
+        writer.add(&lane.bytes[1], exchange.bytes_down);
         if let Some(took) = exchange.first_byte {
-            lane.first_byte.observe(took);
+            lane.first_byte.observe(took, writer);
         }
         if let Some(reason) = exchange.reason {
-            count(&shard.refusals, reason);
+            writer.count(&shard.refusals, reason);
         }
         if let Some(fault) = exchange.fault {
-            count(&shard.faults, fault);
+            writer.count(&shard.faults, fault);
         }
     }
 
     /// So much more went over a session.
     pub fn relayed(&self, traffic: &Traffic) {
-        let shard = self.shard();
+        let (shard, writer) = self.shard();
         let lane = shard.lane(Lane::Socket);
-        add(&shard.messages[0], traffic.messages_up);
-        add(&shard.messages[1], traffic.messages_down);
-        add(&lane.bytes[0], traffic.bytes_up);
-        add(&lane.bytes[1], traffic.bytes_down);
+        writer.add(&shard.messages[0], traffic.messages_up);
+        writer.add(&shard.messages[1], traffic.messages_down);
+        writer.add(&lane.bytes[0], traffic.bytes_up);
+        writer.add(&lane.bytes[1], traffic.bytes_down);
     }
 
     /// A request was refused before admission.
     pub fn refused(&self, reason: Kind) {
-        let shard = self.shard();
-        add(&shard.turned_away, 1);
-        count(&shard.refusals, reason);
+        let (shard, writer) = self.shard();
+        writer.add(&shard.turned_away, 1);
+        writer.count(&shard.refusals, reason);
     }
 
     /// A connection to the upstream was made.
     pub fn dialled(&self, took: Duration) {
-        self.shard().dials.observe(took);
+        let (shard, writer) = self.shard();
+        shard.dials.observe(took, writer);
     }
 
     /// No connection to the upstream could be made.
     pub fn dial_failed(&self, why: Kind) {
-        count(&self.shard().failed_dials, why);
+        let (shard, writer) = self.shard();
+        writer.count(&shard.failed_dials, why);
     }
 
     /// Reads all counters. Ends are read before starts, so that nothing has ended that did not start.
@@ -340,34 +370,43 @@ mod tests {
 
     const CHAT: Lane = Lane::Http(Family::Chat);
 
+    fn count_one(counters: &Counters) {
+        counters.started(CHAT);
+        counters.started(Lane::Socket);
+        counters.refused(Kind::Forbidden);
+        counters.ended(&Ended {
+            lane: CHAT,
+            outcome: Outcome::UpstreamFailed,
+            reason: Some(Kind::UpstreamDns),
+            fault: Some(Kind::UpstreamDns),
+            bytes_up: 2,
+            bytes_down: 3,
+            first_byte: Some(Duration::from_millis(1)),
+        });
+    }
+
     #[test]
     fn what_many_threads_count_comes_to_one_sum() {
         let counters = Counters::new();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for _ in 0..40 {
                 scope.spawn(|| {
-                    counters.started(CHAT);
-                    counters.started(Lane::Socket);
-                    counters.refused(Kind::Forbidden);
-                    counters.ended(&Ended {
-                        lane: CHAT,
-                        outcome: Outcome::UpstreamFailed,
-                        reason: Some(Kind::UpstreamDns),
-                        fault: Some(Kind::UpstreamDns),
-                        bytes_up: 2,
-                        bytes_down: 3,
-                        first_byte: Some(Duration::from_millis(1)),
-                    });
+                    for _ in 0..100 {
+                        count_one(&counters);
+                    }
                 });
             }
         });
         let now = counters.snapshot();
-        assert_eq!((now.exchanges(), now.running()), (80, 40));
-        assert_eq!(now.ended(&[Outcome::UpstreamFailed]), 40);
+        assert_eq!((now.exchanges(), now.running()), (8000, 4000));
+        assert_eq!(now.ended(&[Outcome::UpstreamFailed]), 4000);
         let chat = now.lanes[CHAT.place()];
-        assert_eq!((chat.bytes, chat.first_byte.count()), ([80, 120], 40));
+        assert_eq!((chat.bytes, chat.first_byte.count()), ([8000, 12000], 4000));
         let refusals: Vec<_> = now.refusals().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(refusals, [(Kind::Forbidden, 40), (Kind::UpstreamDns, 40)]);
-        assert_eq!(now.faults().map(|(_, count)| count).sum::<u64>(), 40);
+        assert_eq!(
+            refusals,
+            [(Kind::Forbidden, 4000), (Kind::UpstreamDns, 4000)]
+        );
+        assert_eq!(now.faults().map(|(_, count)| count).sum::<u64>(), 4000);
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::counters::Writer;
+
 /// Upper bounds of the buckets, in seconds; one more bucket takes the rest.
 pub const BOUNDS_S: [f64; 15] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0,
 ];
 const BUCKETS: usize = BOUNDS_S.len() + 1;
 
-/// Buckets that many may count into at once.
+/// Buckets of one shard of the counters.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     counts: [AtomicU64; BUCKETS],
@@ -27,12 +29,12 @@ pub struct Durations {
 }
 
 impl Histogram {
-    pub(super) fn observe(&self, took: Duration) {
+    pub(super) fn observe(&self, took: Duration, writer: Writer) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS_S.iter().position(|bound| seconds <= *bound);
-        self.counts[bucket.unwrap_or(BUCKETS - 1)].fetch_add(1, Ordering::Relaxed);
+        writer.add(&self.counts[bucket.unwrap_or(BUCKETS - 1)], 1);
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        writer.add(&self.sum_us, us);
     }
 
     pub(super) fn add_to(&self, sum: &mut Durations) {
@@ -58,7 +60,7 @@ mod tests {
     fn a_duration_falls_below_the_first_bound_that_it_does_not_pass() {
         let histogram = Histogram::default();
         for ms in [5, 6, 700_000] {
-            histogram.observe(Duration::from_millis(ms));
+            histogram.observe(Duration::from_millis(ms), Writer::Sole);
         }
         let mut sum = Durations::default();
         histogram.add_to(&mut sum);

@@ -8,14 +8,15 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::dial::Dialer;
 use super::fault::Fault;
-use crate::wire::{Link, Timer};
+use crate::wire::{Link, Timer, lately};
 
 /// How long a connection may idle: shorter than what OpenAI's edge and most gateways allow (60 s).
 const MAX_IDLE: Duration = Duration::from_secs(55);
@@ -132,7 +133,7 @@ impl Pool {
         let idle = Idle {
             link,
             timer: timer_of(home, timer),
-            since: Instant::now(),
+            since: lately(),
         };
         let mut homes = self.idle();
         match homes.iter_mut().find(|found| found.thread == home) {
@@ -145,7 +146,7 @@ impl Pool {
     }
 
     fn drop_stale(&self) {
-        let now = Instant::now();
+        let now = lately();
         let is_fresh =
             |idle: &Idle| now.duration_since(idle.since) < MAX_IDLE && idle.link.is_quiet();
         for home in self.idle().iter_mut() {

@@ -3,6 +3,7 @@
 
 mod body;
 mod chunked;
+mod clock;
 mod framing;
 mod grammar;
 mod head;
@@ -17,6 +18,7 @@ mod target;
 mod whole;
 
 pub use body::{BodyError, ClientBody, Inbound};
+pub use clock::lately;
 pub use framing::{Decoder, Framing, Piece};
 pub use head::{
     HeadError, HeadScan, RequestHead, ResponseHead, parse_request, parse_response, write_request,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::clock::lately;
+
 /// Bytes that count as progress: who sends less in all of the time allowed wants to hold a
 /// connection, not to send a body.
 const ENOUGH: usize = 1024;
@@ -96,7 +98,7 @@ impl Pace {
     /// Nobody waits for a while, because what came before has yet to go on.
     pub fn pause(&mut self) {
         if let Some(since) = self.since.take() {
-            self.waited += since.elapsed();
+            self.waited += lately().saturating_duration_since(since);
         }
     }
 
@@ -107,7 +109,7 @@ impl Pace {
 
     /// Called while waiting; ready when it has been too long.
     pub fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let since = *self.since.get_or_insert_with(lately);
         let deadline = since + self.limit.saturating_sub(self.waited);
         self.timer.poll(cx, deadline)
     }

@@ -42,9 +42,9 @@ impl Alarm {
         *awaited.is_awaited = false;
     }
 
-    /// Whether it will wake the session's task later than `now`, so that it need not be polled.
-    pub(super) fn is_ahead_of(&self, now: Instant) -> bool {
-        self.0.is_awaited && now < self.due()
+    /// Whether it will wake the session's task, so that it need not be polled.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.0.is_awaited && !self.0.sleep.is_elapsed()
     }
 
     /// Ready when it is time. Always to be called by the same task.
@@ -70,15 +70,16 @@ mod tests {
     async fn an_alarm_need_not_be_polled_before_its_time_once_it_knows_whom_to_wake() {
         let start = Instant::now();
         let mut alarm = Alarm::at(start + SECOND);
-        assert!(!alarm.is_ahead_of(start));
+        assert!(!alarm.is_awaited());
         assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
-        assert!(alarm.is_ahead_of(start));
-        assert!(!alarm.is_ahead_of(start + SECOND));
+        assert!(alarm.is_awaited());
+        tokio::time::sleep(2 * SECOND).await;
+        assert!(!alarm.is_awaited());
         // It has to be told anew.
-        alarm.set(start + 2 * SECOND);
-        assert!(!alarm.is_ahead_of(start));
+        alarm.set(start + 3 * SECOND);
+        assert!(!alarm.is_awaited());
         poll_fn(|cx| alarm.poll(cx)).await;
-        assert_eq!(start.elapsed().as_secs(), 2);
+        assert_eq!(start.elapsed().as_secs(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,13 +41,9 @@ impl<D: Direction> Relaying<D> {
         }
     }
 
-    /// Ready without an ending when there is something new to move. `now`: where it is known.
-    pub(super) fn poll_alarm(
-        &mut self,
-        cx: &mut Context<'_>,
-        now: Option<Instant>,
-    ) -> Poll<Option<Ending>> {
-        if now.is_some_and(|now| self.alarm.is_ahead_of(now)) {
+    /// Ready without an ending when there is something new to move.
+    pub(super) fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        if self.alarm.is_awaited() {
             return Poll::Pending;
         }
         // Set for the earliest of all; mostly something is heard before, and it is moved then.

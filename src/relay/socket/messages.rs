@@ -5,7 +5,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::time::Instant;
 
 use super::direction::{Direction, PumpEnd};
 use super::frame::{Close, Control, Head, Opcode, Violation, apply_mask, protocol, write_head};
@@ -14,7 +13,7 @@ use super::leg::{Leg, WriteEnd};
 use super::open::Rules;
 use super::watchdog::{Side, Watchdog};
 use crate::admission::{HELD_FOR_NOTHING, Holding};
-use crate::wire::Output;
+use crate::wire::{Output, lately};
 
 /// One whole message.
 #[derive(Debug)]
@@ -178,7 +177,7 @@ impl Direction for MessagePump {
         }
         if to.has_own() {
             ready!(to.poll_own(cx, stall))?;
-            dog.pinged(self.source.other(), Instant::now());
+            dog.pinged(self.source.other(), lately());
         }
         Poll::Ready(Ok(()))
     }
@@ -198,7 +197,7 @@ impl Direction for MessagePump {
     ) -> Poll<Result<bool, PumpEnd>> {
         let is_open = ready!(from.link.poll_refill(cx)).map_err(PumpEnd::Unreadable)?;
         if is_open {
-            dog.heard(self.source, Instant::now());
+            dog.heard(self.source, lately());
         }
         Poll::Ready(Ok(is_open))
     }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Buf;
-use tokio::time::Instant;
 
 use super::direction::{Direction, PumpEnd};
 use super::frame::{Close, Control, Opcode};
@@ -15,6 +14,7 @@ use super::open::Rules;
 use super::scan::{Scan, Scanner, Then};
 use super::watchdog::{Side, Watchdog};
 use super::witness::Witness;
+use crate::wire::lately;
 
 /// Hears what goes through a pump.
 pub(super) trait Ear {
@@ -111,7 +111,7 @@ impl<E: Ear> Direction for Pump<E> {
         loop {
             if to.has_own() && self.is_at_frame_end {
                 ready!(to.poll_own(cx, stall))?;
-                dog.pinged(self.source.other(), Instant::now());
+                dog.pinged(self.source.other(), lately());
             }
             // A close frame goes through all the same.
             if self.has_halted() && self.close.is_none() {
@@ -171,7 +171,7 @@ impl<E: Ear> Direction for Pump<E> {
         }));
         let is_open = read.map_err(PumpEnd::Unreadable)?;
         if is_open {
-            dog.heard(self.source, Instant::now());
+            dog.heard(self.source, lately());
         }
         if has_data {
             dog.message(self.source);
@@ -262,7 +262,7 @@ mod tests {
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::time::{advance, timeout};
+    use tokio::time::{Instant, advance, timeout};
 
     use super::super::watchdog::Patience;
     use super::*;

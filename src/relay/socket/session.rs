@@ -193,12 +193,9 @@ impl<D: Direction> Relaying<D> {
 
     fn poll(&mut self, cx: &mut Context<'_>, exchange: &Exchange) -> Poll<Ending> {
         loop {
-            let before = self.dog.pulse();
             let up = self.poll_up(cx);
             let down = self.poll_down(cx);
             self.count(exchange);
-            // When a side was heard or asked just now, if one was.
-            let now = (self.dog.pulse() > before).then(|| self.dog.last());
             let mut has_moved = false;
             for (side, polled) in [(Side::Client, up), (Side::Upstream, down)] {
                 if let Poll::Ready(end) = polled {
@@ -209,7 +206,7 @@ impl<D: Direction> Relaying<D> {
                 }
             }
             self.poll_departure(cx);
-            match self.poll_alarm(cx, now) {
+            match self.poll_alarm(cx) {
                 Poll::Ready(Some(ending)) => return Poll::Ready(ending),
                 Poll::Ready(None) => has_moved = true,
                 Poll::Pending => {}

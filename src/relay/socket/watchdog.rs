@@ -99,12 +99,7 @@ impl Watchdog {
 
     /// When a side was heard last, or was asked.
     pub(super) fn last(&self) -> Instant {
-        self.at(self.pulse())
-    }
-
-    /// The same in nanoseconds since the start.
-    pub(super) fn pulse(&self) -> u64 {
-        self.since[0].max(self.since[1])
+        self.at(self.since[0].max(self.since[1]))
     }
 
     /// What was heard last from this side belongs to a message.
