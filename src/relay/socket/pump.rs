@@ -257,6 +257,7 @@ impl<E: Ear> Pump<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::future::poll_fn;
     use std::sync::Arc;
 
@@ -347,6 +348,26 @@ mod tests {
         let mut came = [0; 8];
         upstream.read_exact(&mut came).await.expect("passed on");
         assert_eq!(came, ping);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_tiny_frames_leaves_others_their_turn() {
+        let (mut moving, mut client, mut upstream) = Moving::start().await;
+        let flood = [0x89, 0x80, 0, 0, 0, 0].repeat(2000);
+        client.write_all(&flood).await.expect("written");
+        // Each goes by itself: turns that end with some of them left.
+        let turns = Cell::new(0);
+        moving
+            .until(|moving| {
+                let is_over = moving.from.link.is_empty();
+                turns.set(turns.get() + u32::from(!is_over));
+                is_over && turns.get() > 0
+            })
+            .await;
+        assert!(turns.get() > 5, "{} turns", turns.get());
+        let mut came = vec![0; flood.len()];
+        upstream.read_exact(&mut came).await.expect("passed on");
+        assert_eq!(came, flood);
     }
 
     #[tokio::test(start_paused = true)]
