@@ -64,6 +64,8 @@ fn load(upstream: &FakeOpenAi, token: &str) -> Result<Loaded> {
             format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
         ),
         ("DATABASE_URL".to_owned(), "sqlite::memory:".to_owned()),
+        // Nobody waits half a minute for a demo to end.
+        ("DRAIN_TIMEOUT".to_owned(), "2s".to_owned()),
     ];
     let taken_over = TAKEN_OVER.iter().filter_map(|name| {
         let value = std::env::var(name).ok()?;
