@@ -35,6 +35,7 @@ const FRESH: usize = 2000;
 const KNOWN: u32 = 1_000_000;
 const RANDOM: u32 = 1_000_000;
 const FIRST_USE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(5);
 const KNOWN_MORE: Duration = Duration::from_micros(1);
 const RELAY_TOKEN: &str = "relay-token-for-the-bench-0123456789";
 
@@ -71,7 +72,7 @@ fn gate(url: &DatabaseUrl, store: &Arc<Store>) -> Gate {
         replicas: None,
     };
     let limiter = Arc::new(Limiter::new(&limiting).unwrap());
-    let shelf = Shelf::with(url, Arc::clone(store));
+    let shelf = Shelf::with(url, PATIENCE, Arc::clone(store));
     let terms = Terms {
         sealing: Arc::new(Sealing::new(&tokens, &access)),
         access,
@@ -162,7 +163,7 @@ fn random_keys() -> Vec<String> {
 
 async fn run(path: PathBuf) -> bool {
     let url = DatabaseUrl::Sqlite(Some(path.clone()));
-    let store = Arc::new(Store::open(&url).await.unwrap());
+    let store = Arc::new(Store::open(&url, PATIENCE).await.unwrap());
     let keys = fill(&path, &store).await;
     let gate = gate(&url, &store);
     let mut firsts = Vec::new();

@@ -155,12 +155,10 @@ fn monitoring(config: &Config, control: &Control) -> Result<Option<Monitoring>> 
 async fn people(
     config: &Config,
 ) -> Result<(Arc<RelayKeys>, Option<Arc<Accounts>>, Option<Arc<Store>>)> {
+    let (url, patience) = (&config.database, config.database_timeout);
     let shelf = match &config.accounts {
-        Some(_) => {
-            let store = Arc::new(Store::open(&config.database).await?);
-            Shelf::with(&config.database, store)
-        }
-        None => Shelf::empty(&config.database),
+        Some(_) => Shelf::with(url, patience, Arc::new(Store::open(url, patience).await?)),
+        None => Shelf::empty(url, patience),
     };
     let shelf = Arc::new(shelf);
     let keys = Arc::new(RelayKeys::new(Arc::clone(&shelf)));

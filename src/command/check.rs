@@ -45,7 +45,7 @@ pub(super) fn run(loaded: &Loaded) -> Result<ExitCode> {
         "upstream {}: {}",
         config.upstream.base, found.words
     )));
-    let database = match runtime.block_on(store::reach(&config.database)) {
+    let database = match runtime.block_on(store::reach(&config.database, config.database_timeout)) {
         // A file that is no database is no concern of a relay without accounts.
         Err(_)
             if config.accounts.is_none() && matches!(config.database, DatabaseUrl::Sqlite(_)) =>

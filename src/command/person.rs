@@ -55,9 +55,9 @@ pub(super) async fn store(config: &Config, missing: Missing, is_json: bool) -> R
     if !is_json {
         note(&format!("database: {database}"));
     }
-    let store = Store::open(&config.database).await?;
+    let store = Store::open(&config.database, config.database_timeout).await?;
     if store.condition() != Condition::Up {
-        let reached = store::reach(&config.database).await;
+        let reached = store::reach(&config.database, config.database_timeout).await;
         reached.with_context(|| format!("DATABASE_URL ({database})"))?;
         bail!(
             "DATABASE_URL ({}): it does not answer",

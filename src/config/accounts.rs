@@ -76,6 +76,17 @@ pub(super) const ACCOUNTS: &[Row] = &[
         ..PLAIN
     },
     Row {
+        name: "DATABASE_TIMEOUT",
+        default: "5",
+        unit: "s",
+        accepts: "seconds above 0, or a number with ms, s, m or h; at most 168h",
+        help: "How long a question to the database may take altogether, two fifths of it for a connection. What has no answer by \
+               then is 503 at the routes of accounts; known accounts and relay keys go on.",
+        section: Section::Accounts,
+        set: |draft, text| put(&mut draft.config.database_timeout, value::timeout(text)),
+        ..PLAIN
+    },
+    Row {
         name: "DEFAULT_MODEL",
         default: "gpt-6-luna",
         accepts: "a model's name: letters, digits and -._:/",

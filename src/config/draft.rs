@@ -51,6 +51,7 @@ impl Draft {
                 client_secrets: None,
             },
             database: DatabaseUrl::Sqlite(None),
+            database_timeout: Duration::ZERO,
             default_model: String::new(),
             sse_keepalive: Duration::ZERO,
             log: Log {

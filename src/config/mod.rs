@@ -62,6 +62,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Where accounts and relay keys are kept.
     pub database: DatabaseUrl,
+    /// How long a question to it may take altogether.
+    pub database_timeout: Duration,
     /// The model of chat requests that name none.
     pub default_model: String,
     /// How long an event stream may be silent before a comment line is added; zero for ever.

@@ -37,10 +37,6 @@ pub use users::{Credentials, LastAdmin, NewUser, Page, Role, User, UserChange};
 use self::fault::in_words;
 use crate::config::DatabaseUrl;
 
-/// How long a connection may take to be had.
-const ACQUIRE: Duration = Duration::from_secs(2);
-/// How long a question may take altogether.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an adoption or a migration may take: a hundred thousand users take seconds.
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// Takes SQLite's one lock for writing at once.
@@ -83,25 +79,28 @@ pub struct Store {
     reader: AnyPool,
     writer: AnyPool,
     dialect: Dialect,
+    /// How long a question may take altogether.
+    patience: Duration,
     condition: watch::Sender<Condition>,
 }
 
 impl Store {
     /// Connects, migrates and adopts. `Err` for what only the operator can mend; a server that is
     /// not there (yet) gives a store that is [`Condition::New`], to be [probed](Store::probe).
-    pub async fn open(url: &DatabaseUrl) -> Result<Store> {
+    /// No question waits for longer than `patience`.
+    pub async fn open(url: &DatabaseUrl, patience: Duration) -> Result<Store> {
         sqlx::any::install_default_drivers();
         let store = match url {
-            DatabaseUrl::Sqlite(None) => Store::in_memory()?,
-            DatabaseUrl::Sqlite(Some(path)) => Store::in_file(path)?,
-            DatabaseUrl::Postgres { url, .. } => Store::on_server(url.expose_secret())?,
+            DatabaseUrl::Sqlite(None) => Store::in_memory(patience)?,
+            DatabaseUrl::Sqlite(Some(path)) => Store::in_file(path, patience)?,
+            DatabaseUrl::Postgres { url, .. } => Store::on_server(url.expose_secret(), patience)?,
         };
         let context = || format!("DATABASE_URL ({})", url.shown());
         match store.prepare().await {
             Ok(()) => store.note(Condition::Up),
             Err(error) if store.dialect == Dialect::Postgres && is_absence(&error) => {
                 // A pool only knows that it had no connection in time.
-                let cause = reach(url).await.err().unwrap_or(error);
+                let cause = reach(url, patience).await.err().unwrap_or(error);
                 tracing::warn!(
                     "the database does not answer yet ({cause:#}): accounts wait for it, all else is served"
                 );
@@ -111,42 +110,43 @@ impl Store {
         Ok(store)
     }
 
-    fn in_memory() -> Result<Store> {
+    fn in_memory(patience: Duration) -> Result<Store> {
         // Every connection would be a database of its own, forgotten with it.
-        let only = pool(1, Access::Write)
+        let only = pool(1, Access::Write, patience)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy("sqlite::memory:")?;
-        Ok(Store::new(only.clone(), only, Dialect::Sqlite))
+        Ok(Store::new(only.clone(), only, Dialect::Sqlite, patience))
     }
 
-    fn in_file(path: &Path) -> Result<Store> {
+    fn in_file(path: &Path, patience: Duration) -> Result<Store> {
         let path = std::path::absolute(path)?;
         create_private(&path)
             .with_context(|| format!("DATABASE_URL ({}): cannot be opened", path.display()))?;
         let mut url = url::Url::parse("sqlite:///")?;
         url.set_path(&path.to_string_lossy());
         let open = |count, access| {
-            let pool = pool(count, access).idle_timeout(None).max_lifetime(None);
-            pool.connect_lazy(url.as_str())
+            let pool = pool(count, access, patience).idle_timeout(None);
+            pool.max_lifetime(None).connect_lazy(url.as_str())
         };
         let (reader, writer) = (open(SQLITE_READERS, Access::Read)?, open(1, Access::Write)?);
-        Ok(Store::new(reader, writer, Dialect::Sqlite))
+        Ok(Store::new(reader, writer, Dialect::Sqlite, patience))
     }
 
-    fn on_server(url: &str) -> Result<Store> {
+    fn on_server(url: &str, patience: Duration) -> Result<Store> {
         let pool = AnyPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
+            .acquire_timeout(to_connect(patience))
             .connect_lazy(url)?;
-        Ok(Store::new(pool.clone(), pool, Dialect::Postgres))
+        Ok(Store::new(pool.clone(), pool, Dialect::Postgres, patience))
     }
 
-    fn new(reader: AnyPool, writer: AnyPool, dialect: Dialect) -> Store {
+    fn new(reader: AnyPool, writer: AnyPool, dialect: Dialect, patience: Duration) -> Store {
         Store {
             reader,
             writer,
             dialect,
+            patience,
             condition: watch::Sender::new(Condition::New),
         }
     }
@@ -170,7 +170,7 @@ impl Store {
             return Ok(());
         }
         let question = sqlx::query("SELECT 1").fetch_one(&self.reader);
-        self.timed(PATIENCE, question).await.map(|_| ())
+        self.timed(self.patience, question).await.map(|_| ())
     }
 
     /// Closes every connection; what runs is finished first.
@@ -232,7 +232,7 @@ impl Store {
             let why = "the database did not answer when it was last asked";
             return Err(Fault::Unreachable(why.to_owned()));
         }
-        self.timed(PATIENCE, work).await
+        self.timed(self.patience, work).await
     }
 
     async fn timed<T>(
@@ -292,11 +292,12 @@ impl Store {
 }
 
 /// Whether a database can be had, without changing anything in it, and whether there are relay keys in it.
-pub async fn reach(url: &DatabaseUrl) -> Result<bool> {
-    try_reach(url).await.map_err(|error| in_words(&error))
+pub async fn reach(url: &DatabaseUrl, patience: Duration) -> Result<bool> {
+    let reached = try_reach(url, patience).await;
+    reached.map_err(|error| in_words(&error))
 }
 
-async fn try_reach(url: &DatabaseUrl) -> Result<bool> {
+async fn try_reach(url: &DatabaseUrl, patience: Duration) -> Result<bool> {
     sqlx::any::install_default_drivers();
     let connection = match url {
         DatabaseUrl::Sqlite(None) => return Ok(false),
@@ -311,7 +312,7 @@ async fn try_reach(url: &DatabaseUrl) -> Result<bool> {
         DatabaseUrl::Sqlite(Some(path)) => AnyConnection::connect(&read_only(path)?).await,
         DatabaseUrl::Postgres { url, .. } => {
             let connecting = AnyConnection::connect(url.expose_secret());
-            tokio::time::timeout(PATIENCE, connecting)
+            tokio::time::timeout(patience, connecting)
                 .await
                 .context("it does not answer")?
         }
@@ -339,11 +340,16 @@ enum Access {
     Write,
 }
 
+/// How much of its patience a question may spend on a connection: the rest is for the answer.
+fn to_connect(patience: Duration) -> Duration {
+    patience * 2 / 5
+}
+
 /// Connections to SQLite. What is acknowledged is on the disk, even if the power fails.
-fn pool(connections: u32, access: Access) -> sqlx::pool::PoolOptions<Any> {
+fn pool(connections: u32, access: Access, patience: Duration) -> sqlx::pool::PoolOptions<Any> {
     AnyPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(to_connect(patience))
         .test_before_acquire(false)
         .after_connect(move |connection: &mut AnyConnection, _| {
             Box::pin(async move {

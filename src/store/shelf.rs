@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sqlx::{AnyConnection, Connection};
@@ -14,6 +15,7 @@ use crate::config::DatabaseUrl;
 #[derive(Debug)]
 pub struct Shelf {
     url: DatabaseUrl,
+    patience: Duration,
     store: OnceLock<Arc<Store>>,
     /// Held by whoever looks, so that one opens it for all.
     looking: tokio::sync::Mutex<()>,
@@ -21,16 +23,17 @@ pub struct Shelf {
 
 impl Shelf {
     /// With a store on it.
-    pub fn with(url: &DatabaseUrl, store: Arc<Store>) -> Shelf {
-        let shelf = Shelf::empty(url);
+    pub fn with(url: &DatabaseUrl, patience: Duration, store: Arc<Store>) -> Shelf {
+        let shelf = Shelf::empty(url, patience);
         let _ = shelf.store.set(store);
         shelf
     }
 
     /// Without one so far.
-    pub fn empty(url: &DatabaseUrl) -> Shelf {
+    pub fn empty(url: &DatabaseUrl, patience: Duration) -> Shelf {
         Shelf {
             url: url.clone(),
+            patience,
             store: OnceLock::new(),
             looking: tokio::sync::Mutex::default(),
         }
@@ -57,7 +60,7 @@ impl Shelf {
                 DatabaseUrl::Sqlite(Some(path)) if !has_tables(path).await? => return Ok(None),
                 DatabaseUrl::Sqlite(_) | DatabaseUrl::Postgres { .. } => {}
             }
-            let store = Store::open(&self.url).await?;
+            let store = Store::open(&self.url, self.patience).await?;
             let _ = self.store.set(Arc::new(store));
         }
         Ok(self.store.get())

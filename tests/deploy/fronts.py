@@ -28,7 +28,7 @@ ENV_FILES = {
 } | {example.parent.name: filled(example.read_text()) for example in sorted((DEPLOY / "compose").glob("*/.env.example"))}
 # `scripts/test` makes it, for localhost.
 CERTIFICATE = ROOT / ".test" / "tls"
-SOON = 20.0
+SOON = 120.0
 
 
 @dataclasses.dataclass

@@ -26,7 +26,7 @@ def relay(fake, relays):
             "OPENAI_BASE_URL": fake.base_url,
             "RELAY_TOKEN": RELAY_TOKEN,
             "RELAY_ENV": "production",
-            "HEARTBEAT_INTERVAL": "300",
+            "HEARTBEAT_INTERVAL": "2000",
         }
     )
 
@@ -51,7 +51,7 @@ def finished(relay, path):
 
 def test_each_piece_of_a_stream_arrives_before_the_next_is_sent(front, relay):
     # The stand-in waits between the first event and the rest: a front that gathers would hold the first one back.
-    with client(front, "silence=1500") as ours:
+    with client(front, "silence=4000") as ours:
         stream = ours.chat.completions.create(model="gpt-6-luna", messages=HELLO, stream=True)
         next(iter(stream))
         assert not any("outcome" in entry for entry in relay.log), "the exchange is over already"
@@ -138,7 +138,7 @@ def test_a_relay_that_is_killed_costs_only_its_own_exchanges(fake, relays, tmp_p
     three = [relays(variables) for _ in range(3)]
     with fronts.start("haproxy", [relay.origin for relay in three], tmp_path) as front:
         monkeypatch.setenv("SSL_CERT_FILE", str(front.authority))
-        clients = [client(front, "silence=1500") for _ in range(9)]
+        clients = [client(front, "silence=10000") for _ in range(9)]
         streams = [
             ours.chat.completions.create(model="gpt-6-luna", messages=HELLO, stream=True)
             for ours in clients

@@ -1,12 +1,11 @@
 //! The command line, as a person at a terminal sees it.
 
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use crate::support::relay::command;
+use crate::support::relay::{SOON, command};
 use crate::support::{
     Connection, RELAY_TOKEN, Relay, SERVER_KEY, authorization, pair_with, request, upstream,
 };
@@ -16,7 +15,7 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Outpu
     let folder = std::env::temp_dir();
     let mut command = command(&folder, variables);
     let output = command.args(arguments).stdin(Stdio::null()).output();
-    let ended = tokio::time::timeout(Duration::from_secs(20), output).await;
+    let ended = tokio::time::timeout(SOON, output).await;
     ended.expect("it ends").expect("it runs")
 }
 
@@ -190,7 +189,7 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
     let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
     let mut said = String::new();
     while !said.contains("Ctrl-C") {
-        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await;
+        let line = tokio::time::timeout(SOON, lines.next_line()).await;
         said.push_str(&line.expect("in time").expect("readable").expect("more"));
         said.push('\n');
     }
@@ -240,7 +239,7 @@ async fn the_demo_answers_the_curl_line_that_it_prints() {
             .expect("kill")
             .success()
     );
-    let ended = tokio::time::timeout(Duration::from_secs(20), demo.wait_with_output()).await;
+    let ended = tokio::time::timeout(SOON, demo.wait_with_output()).await;
     let output = ended.expect("it ends").expect("a status");
     assert_eq!(output.status.code(), Some(0));
     let log = text(&output.stderr);

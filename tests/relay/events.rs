@@ -28,11 +28,13 @@ const CHAT: &str = "/v1/chat/completions";
 async fn a_silence_between_events_gets_comments_and_nothing_else_changes() {
     let (_upstream, relay) = pair_with(&[("SSE_KEEPALIVE", "100ms")]).await;
     let quick = ask(&relay, &stream(CHAT, &[], "")).await.text();
-    let slow = ask(&relay, &stream(CHAT, &[], "silence=550")).await;
+    let start = std::time::Instant::now();
+    let slow = ask(&relay, &stream(CHAT, &[], "silence=1050")).await;
+    let most = start.elapsed().as_millis() as usize / 100;
     assert!(slow.is_complete);
     let text = slow.text();
     let comments = text.matches(KEEP_ALIVE).count();
-    assert!((2..=6).contains(&comments), "{comments} in {text}");
+    assert!((2..=most).contains(&comments), "{comments} in {text}");
     let events = |text: &str| text.matches("data: ").count();
     assert_eq!(events(&text), events(&quick));
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
@@ -72,7 +74,7 @@ async fn zero_adds_nothing_and_neither_do_streams_that_may_not_grow() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_between_events_says_so_in_its_own_form_and_looks_cut() {
-    let (_upstream, mut relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "300ms")]).await;
+    let (_upstream, mut relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "3")]).await;
     let chat = ask(&relay, &stream(CHAT, &[], "hang=body")).await;
     assert!(!chat.is_complete);
     let text = chat.text();
@@ -113,7 +115,7 @@ async fn a_stream_that_breaks_within_an_event_is_only_cut() {
 
 #[tokio::test]
 async fn a_coded_stream_that_breaks_is_only_cut() {
-    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "200ms")]).await;
+    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "3")]).await;
     let script = "hang=body header=Content-Encoding:br";
     let answer = ask(&relay, &stream(CHAT, &[], script)).await;
     assert!(!answer.is_complete);

@@ -294,7 +294,7 @@ on_both! {
                 stream.end().await;
             }
         };
-        let ended = tokio::time::timeout(Duration::from_secs(60), ends).await;
+        let ended = tokio::time::timeout(Duration::from_secs(75), ends).await;
         assert!(ended.is_ok(), "it still runs");
         let lines = [tokens.bearer()];
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

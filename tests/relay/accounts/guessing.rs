@@ -115,8 +115,11 @@ async fn the_current_password_cannot_be_guessed_by_who_found_an_open_login() {
             .await;
         statuses.push(answer.status);
     }
+    // Twenty would take half an hour.
+    let compared = statuses.iter().filter(|status| **status == 403).count();
+    assert!((4..15).contains(&compared), "{statuses:?}");
     assert!(
-        statuses.contains(&403) && statuses.ends_with(&[429]),
+        statuses.iter().all(|status| [403, 429].contains(status)),
         "{statuses:?}"
     );
     people.log_in("alice").await;

@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
+use crate::support::relay::SOON;
 
+/// The default: here it is waited for.
+const PATIENCE: (&str, &str) = ("DATABASE_TIMEOUT", "5");
 /// So long that every answer of the database's is older than what counts as fresh.
 const LONG: Duration = Duration::from_secs(62);
 
 async fn on_a_server_of_its_own(extra: &[(&str, &str)]) -> (Postgres, People) {
     let postgres = Postgres::start();
     let database = Database::at(postgres.database());
-    let people = People::start_on(database, extra).await;
+    let people = People::start_on(database, &[&[PATIENCE], extra].concat()).await;
     (postgres, people)
 }
 
@@ -162,7 +165,7 @@ async fn a_relay_that_starts_before_its_database_serves_and_waits() {
     let postgres = Postgres::start();
     let database = Database::at(postgres.database());
     postgres.tell("stop");
-    let mut people = People::start_on(database, &[("RELAY_TOKEN", RELAY_TOKEN)]).await;
+    let mut people = People::start_on(database, &[("RELAY_TOKEN", RELAY_TOKEN), PATIENCE]).await;
     let answer = people
         .call("GET", "/v1/models", Some(RELAY_TOKEN), None)
         .await;
@@ -186,7 +189,7 @@ async fn eventually_joins(people: &People) {
         let answer = people.post("/api/v1/auth/register", &body).await;
         match answer.status {
             201 => return,
-            503 if start.elapsed() < Duration::from_secs(20) => tokio::task::yield_now().await,
+            503 if start.elapsed() < SOON => tokio::task::yield_now().await,
             _ => panic!("{}", answer.text()),
         }
     }
@@ -281,7 +284,7 @@ async fn a_database_of_a_newer_version_is_refused() {
 
 #[tokio::test]
 async fn one_slow_writer_holds_up_writers_alone() {
-    let people = std::sync::Arc::new(People::start(Home::Sqlite).await);
+    let people = std::sync::Arc::new(People::start_with(Home::Sqlite, &[PATIENCE]).await);
     let unseen = people.join("alice").await;
     let mut writer = people.database.connect().await;
     let execute = sqlx::query("BEGIN IMMEDIATE").execute(&mut writer);

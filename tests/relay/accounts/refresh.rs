@@ -42,6 +42,7 @@ on_both! {
 on_both! {
     async fn a_lost_answer_is_no_theft(home: Home) {
         let people = People::start(home).await;
+        people.database.stretch_grace().await;
         let first = people.join("alice").await;
         let lost = Tokens::of(&refresh(&people, &first.refresh).await);
         let again = Tokens::of(&refresh(&people, &first.refresh).await);
@@ -54,6 +55,7 @@ on_both! {
 on_both! {
     async fn fifty_refreshes_at_once_have_one_successor(home: Home) {
         let people = People::start(home).await;
+        people.database.stretch_grace().await;
         let tokens = people.join("alice").await;
         let body = json!({ "refresh_token": tokens.refresh }).to_string();
         let bytes = request("POST", "/api/v1/auth/refresh", &["Content-Type: application/json"], body.as_bytes());

@@ -235,7 +235,7 @@ async fn a_token_starts_nothing_once_it_has_expired() {
         let answer = ask(&people, "POST", "/api/v1/tokens", &key, Some(&wish)).await;
         assert_eq!(answer.status, 422, "{life_s}: {}", answer.text());
     }
-    let wish = json!({ "expires_in": 10 });
+    let wish = json!({ "expires_in": 20 });
     let made = ask(&people, "POST", "/api/v1/tokens", &key, Some(&wish))
         .await
         .json();
@@ -266,7 +266,7 @@ async fn a_token_starts_nothing_once_it_has_expired() {
                 break now_ms();
             }
         }
-        assert!(asked_at < (until + 20) * 1000, "it never expires");
+        assert!(asked_at < (until + 120) * 1000, "it never expires");
     };
     assert!(opened_at < until * 1000, "opened at {opened_at}");
     assert!(closed_at >= until * 1000, "closed at {closed_at}");

@@ -92,7 +92,7 @@ async fn over_tls_by_an_authority_of_the_operators() {
 async fn under_a_sentinel_that_moves_the_limits_to_a_replica() {
     let (mut main, replica, sentinel) = under_a_sentinel().await;
     let url = under(&sentinel);
-    let variables = [("REDIS_URL", url.as_str()), LIMIT];
+    let variables = [("REDIS_URL", url.as_str()), LIMIT, PATIENT];
     let (_one, first) = pair_with(&variables).await;
     let (_other, second) = pair_with(&variables).await;
     assert_eq!(

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::offer::SDP;
+use crate::support::relay::SOON;
 use crate::support::{Answer, Connection, Relay, authorization, eventually, get, post, stream};
 
 /// What a relay says when it has found its Redis, and when it has lost it.
@@ -71,6 +72,5 @@ async fn free_again(relay: &Relay) -> Connection {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let soon = Duration::from_secs(20);
-    tokio::time::timeout(soon, asking).await.expect("a place")
+    tokio::time::timeout(SOON, asking).await.expect("a place")
 }

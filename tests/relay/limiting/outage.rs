@@ -75,7 +75,7 @@ async fn a_redis_that_hangs_is_given_up_and_taken_back() {
     let server = RedisServer::start();
     let url = server.url();
     let limits_set = "models=40/1h; concurrent models=2";
-    let timeout = ("REDIS_TIMEOUT", "300ms");
+    let timeout = ("REDIS_TIMEOUT", "1");
     let limits_set = ("RATE_LIMITS", limits_set);
     let variables = [("REDIS_URL", url.as_str()), limits_set, timeout];
     let (_upstream, relay) = pair_with(&variables).await;

@@ -8,9 +8,9 @@ use super::{ALONE, SHARED, from, models, statuses, told};
 use crate::support::outage::{cluster_of_three, cluster_replica};
 use crate::support::{Answer, RedisServer, Relay, SlowWay, eventually, get, pair_with};
 
-const BUDGET: (&str, &str) = ("REDIS_TIMEOUT", "100ms");
+const BUDGET: (&str, &str) = ("REDIS_TIMEOUT", "200ms");
 /// Longer than the budget, and shorter than anything else that is waited for.
-const LATE: Duration = Duration::from_millis(150);
+const LATE: Duration = Duration::from_millis(300);
 /// More tries than it takes to come back to a Redis that is well.
 const TRIES: usize = 4;
 
@@ -97,7 +97,7 @@ async fn a_server_of_a_cluster_that_hangs_costs_only_its_own_buckets() {
     let limit = "models=10/1h per ip";
     let addresses = addresses(&nodes, limit);
     let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port());
-    let timeout = ("REDIS_TIMEOUT", "500ms");
+    let timeout = ("REDIS_TIMEOUT", "1");
     let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", limit), timeout];
     let (_one, first) = pair_with(&variables).await;
     let (_other, second) = pair_with(&[&variables[..], &[("REPLICAS", "2")]].concat()).await;
@@ -154,7 +154,7 @@ async fn a_cluster_that_needs_all_of_its_servers_is_lost_and_found_as_a_whole() 
     let mut nodes = cluster_of_three("").await;
     let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port());
     let limit = ("RATE_LIMITS", "models=1000/1h per ip");
-    let timeout = ("REDIS_TIMEOUT", "500ms");
+    let timeout = ("REDIS_TIMEOUT", "1");
     let (_upstream, relay) = pair_with(&[("REDIS_URL", url.as_str()), limit, timeout]).await;
     told(&relay, SHARED, 1).await;
     nodes[1].kill();
@@ -181,7 +181,7 @@ async fn a_replica_that_takes_over_in_a_cluster_is_found() {
     let limit = "models=10/1h per ip";
     let addresses = addresses(&nodes, limit);
     let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port());
-    let timeout = ("REDIS_TIMEOUT", "500ms");
+    let timeout = ("REDIS_TIMEOUT", "1");
     let variables = [("REDIS_URL", url.as_str()), ("RATE_LIMITS", limit), timeout];
     let (_upstream, relay) = pair_with(&variables).await;
     told(&relay, SHARED, 1).await;

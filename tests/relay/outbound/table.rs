@@ -22,9 +22,10 @@ enum Seen {
     Whole,
 }
 
-const READ: (&str, &str) = ("OPENAI_READ_TIMEOUT", "300ms");
+/// Long enough that no busy machine is taken for a silent upstream.
+const READ: (&str, &str) = ("OPENAI_READ_TIMEOUT", "3");
 const WRITE: (&str, &str) = ("OPENAI_WRITE_TIMEOUT", "300ms");
-const CONNECT: (&str, &str) = ("OPENAI_CONNECT_TIMEOUT", "300ms");
+const CONNECT: (&str, &str) = ("OPENAI_CONNECT_TIMEOUT", "3");
 
 fn post(script: &str) -> Vec<u8> {
     let script = format!("X-Fake-Script: {script}");
@@ -105,7 +106,7 @@ async fn every_fault_of_an_answer_has_its_own_end_and_no_request_goes_twice() {
         let start = Instant::now();
         let answer = ask(&relay, &post(script)).await;
         check(script, &answer, seen);
-        assert!(start.elapsed() < Duration::from_secs(5), "{script}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{script}");
         assert_eq!(upstream.take_received().len(), 1, "{script}");
     }
 }
@@ -212,12 +213,7 @@ async fn every_fault_of_the_network_has_its_own_end() {
         let proxy = FaultProxy::start(upstream.addr(), there, back)
             .await
             .expect("a proxy");
-        // What drips takes a timer's tick for each byte, which is some 300 ms for a request.
-        let patience: &[_] = match there {
-            Fault::Drip(_) => &[],
-            _ => &[READ],
-        };
-        let relay = relay_to(&format!("http://{}", proxy.addr()), patience).await;
+        let relay = relay_to(&format!("http://{}", proxy.addr()), &[READ]).await;
         let answer = ask(&relay, &post("")).await;
         check(&format!("{there:?} {back:?}"), &answer, &seen);
         assert!(upstream.received().len() <= 1, "{there:?} {back:?}");

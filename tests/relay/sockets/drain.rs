@@ -7,7 +7,7 @@ use crate::support::{authorization, get, pair, pair_with};
 
 #[tokio::test]
 async fn each_path_hears_its_own_code_and_the_upstream_a_plain_close() {
-    let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "3")]).await;
+    let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "9")]).await;
     let key = authorization();
     let mut sockets = Vec::new();
     for (path, code) in [
@@ -50,7 +50,7 @@ async fn each_path_hears_its_own_code_and_the_upstream_a_plain_close() {
 
 #[tokio::test]
 async fn no_message_is_cut_by_a_drain() {
-    let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "6")]).await;
+    let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "12")]).await;
     // A message in fragments that takes longer than the first two thirds of the time.
     let mut socket = echoing(&relay).await;
     let first = Frame {
@@ -61,7 +61,7 @@ async fn no_message_is_cut_by_a_drain() {
     assert_eq!(socket.message().await, first);
     relay.signal("TERM");
     relay.line(|line| line["message"] == "draining").await;
-    tokio::time::sleep(std::time::Duration::from_millis(5200)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(8500)).await;
     let last = Frame::whole(crate::support::ws::CONTINUATION, "ended");
     socket.send(&last).await;
     assert_eq!(socket.message().await, last);

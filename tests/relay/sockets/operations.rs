@@ -1,11 +1,10 @@
 //! What operators see of sessions.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::echoing;
+use crate::support::relay::SOON;
 use crate::support::{Relay, get, pair, pair_with};
 
 #[tokio::test]
@@ -48,7 +47,7 @@ async fn told(relay: &Relay, path: &str, is_so: impl Fn(&Value) -> bool) -> Valu
             told = get(relay.address(), path, &[]).await.json();
         }
     };
-    let in_time = timeout(Duration::from_secs(20), telling).await.is_ok();
+    let in_time = timeout(SOON, telling).await.is_ok();
     assert!(in_time, "{path}: {told}");
     told
 }

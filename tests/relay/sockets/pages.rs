@@ -22,7 +22,7 @@ async fn told(
 #[tokio::test]
 async fn a_page_reads_why_it_was_refused_and_with_the_codes_of_its_path() {
     let (upstream, relay) =
-        pair_with(&[("ALLOWED_ORIGINS", LISTED), ("OPENAI_READ_TIMEOUT", "1")]).await;
+        pair_with(&[("ALLOWED_ORIGINS", LISTED), ("OPENAI_READ_TIMEOUT", "4")]).await;
     let origin = format!("Origin: {LISTED}");
     let wrong = "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.wrong";
     let right = format!("Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.{RELAY_TOKEN}");

@@ -70,8 +70,8 @@ async fn refusals_of_the_upstream_pass_with_their_bodies() {
 #[tokio::test]
 async fn an_upstream_that_cannot_be_used_is_502_or_504_before_any_101() {
     let timeouts = [
-        ("OPENAI_READ_TIMEOUT", "1"),
-        ("OPENAI_CONNECT_TIMEOUT", "1"),
+        ("OPENAI_READ_TIMEOUT", "4"),
+        ("OPENAI_CONNECT_TIMEOUT", "4"),
     ];
     let (upstream, relay) = pair_with(&timeouts).await;
     let key = authorization();

@@ -21,6 +21,7 @@ pub async fn during_writes(
     writes: usize,
 ) -> (usize, usize, f64) {
     const CLIENTS: usize = 8;
+    people.database.stretch_grace().await;
     let mut tokens = Vec::new();
     for client in 0..CLIENTS {
         tokens.push(people.join(&format!("client-{client}")).await.refresh);

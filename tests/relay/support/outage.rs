@@ -119,7 +119,7 @@ pub async fn under_a_sentinel() -> (RedisServer, RedisServer, RedisServer) {
 fn cluster_node(lines: &str) -> RedisServer {
     let bus = free_port();
     RedisServer::start_with(&format!(
-        "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 2000\n{lines}"
+        "cluster-enabled yes\ncluster-port {bus}\ncluster-node-timeout 5000\n{lines}"
     ))
 }
 

@@ -2,14 +2,12 @@
 //! than their framing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long an answer may take on a busy machine.
-const ANSWER: Duration = Duration::from_secs(20);
+use super::relay::SOON;
 
 /// One HTTP/1.1 answer.
 #[derive(Clone, Debug)]
@@ -92,7 +90,7 @@ impl Connection {
     /// The next answer; `head` says whether it answers a HEAD request.
     pub async fn answer(&mut self, is_head: bool) -> Option<Answer> {
         let read = self.read_answer(is_head);
-        tokio::time::timeout(ANSWER, read)
+        tokio::time::timeout(SOON, read)
             .await
             .expect("an answer in time")
     }
@@ -119,7 +117,7 @@ impl Connection {
             self.buffer.drain(..length);
             Some(answer)
         };
-        tokio::time::timeout(ANSWER, read)
+        tokio::time::timeout(SOON, read)
             .await
             .expect("an answer in time")
     }
@@ -129,7 +127,7 @@ impl Connection {
         if !self.buffer.is_empty() {
             return Some(std::mem::take(&mut self.buffer));
         }
-        let read = tokio::time::timeout(ANSWER, self.fill())
+        let read = tokio::time::timeout(SOON, self.fill())
             .await
             .expect("bytes in time");
         read.then(|| std::mem::take(&mut self.buffer))

@@ -20,6 +20,7 @@ let plain, secure, browser, page;
 before(async () => {
   browser = await startBrowser("socket-page.mjs");
   const variables = {
+    DATABASE_TIMEOUT: "60",
     SECRET_KEY: "secret-key-for-the-sdk-tests-9876543210",
     ALLOWED_ORIGINS: `${browser.origin},${browser.secureOrigin}`,
   };

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 BINARIES = ROOT / "target" / "debug"
 SERVER_KEY = "sk-server-key-canary-5b1d77"
 RELAY_TOKEN = "relay-token-for-the-sdk-tests-0123456789"
-SOON = 20.0
+SOON = 120.0
 
 
 class Pair:

@@ -25,7 +25,7 @@ class People(Pair):
 
     def __init__(self, folder):
         self.folder = folder
-        super().__init__(folder, {"SECRET_KEY": SECRET_KEY, "RATE_LIMIT_REQUESTS": "0"})
+        super().__init__(folder, {"SECRET_KEY": SECRET_KEY, "RATE_LIMIT_REQUESTS": "0", "DATABASE_TIMEOUT": "60"})
 
     def call(self, path, body=None, token=None, method="POST"):
         request = urllib.request.Request(f"{self.origin}/api/v1/{path}", method=method)

@@ -57,7 +57,7 @@ class Recorder(threading.Thread):
     def serve(self, client):
         record = {"raw": b"", "requests": [], "error": None}
         connection = h11.Connection(h11.SERVER)
-        client.settimeout(5)
+        client.settimeout(20)
         with client:
             try:
                 while True:
@@ -142,8 +142,8 @@ def relay(tmp_path):
             "OPENAI_API_KEY": SERVER_KEY,
             "OPENAI_BASE_URL": f"http://127.0.0.1:{port}",
             "RELAY_TOKEN": RELAY_TOKEN,
-            "HEADER_TIMEOUT": "200ms",
-            "BODY_TIMEOUT": "200ms",
+            "HEADER_TIMEOUT": "600ms",
+            "BODY_TIMEOUT": "600ms",
             "KEEPALIVE_TIMEOUT": "50ms",
         },
         cwd=tmp_path,
@@ -186,6 +186,7 @@ def test_what_goes_up_means_the_same_to_h11_httparse_and_nginx(pair, relay, ngin
         assert lines == [{"method": method, "target": target, "status": 200}], name
         pair.reset()
         exchange(fake_address, sent, patience=0.2)
+        eventually(pair.received)
         [received] = pair.received()
         assert (received["method"], received["target"]) == (method, target), name
         assert received["body"] == body.decode("latin-1"), name
