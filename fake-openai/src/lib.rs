@@ -171,6 +171,11 @@ impl FakeOpenAi {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
+    /// Of these, those whose TLS session was resumed.
+    pub fn resumed(&self) -> usize {
+        self.state.resumed.load(Ordering::SeqCst)
+    }
+
     /// TCP connections that are open now.
     pub fn open_connections(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)

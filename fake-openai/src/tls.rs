@@ -66,6 +66,8 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Without limits to how many sessions are remembered, as those who serve many do it.
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
         Ok(Identity {
             ca_pem: ca.pem(),
             config: Arc::new(config),

@@ -29,6 +29,16 @@ const FOREIGN: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
+/// What people call a variable that has another name here.
+const CALLED: [(&str, &str); 6] = [
+    ("OPENAI_API_TOKEN", "OPENAI_API_KEY"),
+    ("OPENAI_KEY", "OPENAI_API_KEY"),
+    ("OPENAI_SECRET_KEY", "OPENAI_API_KEY"),
+    ("OPENAI_TOKEN", "OPENAI_API_KEY"),
+    ("RELAY_API_KEY", "RELAY_TOKEN"),
+    ("RELAY_KEY", "RELAY_TOKEN"),
+];
+
 /// One sentence for each of the given names that is probably a misspelt known one.
 pub(super) fn suspects(given: &[&str]) -> Vec<String> {
     let known: Vec<String> = rows()
@@ -47,7 +57,10 @@ pub(super) fn suspects(given: &[&str]) -> Vec<String> {
         .into_iter()
         .filter(|name| !is_foreign(name) && !known.iter().any(|known| is_form(name, known)))
         .filter_map(|name| {
-            nearest(name, &meant).map(|known| format!("`{name}` is set; did you mean `{known}`?"))
+            let called = CALLED.iter().find(|(called, _)| *called == name);
+            let known = called.map(|(_, known)| *known);
+            let known = known.or_else(|| nearest(name, &meant));
+            known.map(|known| format!("`{name}` is set; did you mean `{known}`?"))
         })
         .collect()
 }
@@ -120,6 +133,7 @@ mod tests {
             ("RELAY_TOKN", "RELAY_TOKEN"),
             ("RELAY_TOEKN", "RELAY_TOKEN"),
             ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+            ("OPENAI_KEY", "OPENAI_API_KEY"),
             ("openai_api_key", "OPENAI_API_KEY"),
             ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
             ("TRUSTED_PROXY", ""),

@@ -151,7 +151,7 @@ impl Server {
         let spread = self.drain_timeout / 3;
         let end = deadline - (spread / 3).min(LAST_DEPARTURE);
         self.drain.refuse(deadline - spread..end, deadline);
-        tracing::info!(running = self.drain.running(), "draining");
+        tell_of_drain(self.drain.running(), deadline - Instant::now());
         match tokio::time::timeout_at(deadline, self.drain.finished()).await {
             Ok(()) => tracing::info!("drained: everything that ran has ended"),
             Err(_) => tracing::warn!(
@@ -160,5 +160,12 @@ impl Server {
             ),
         }
         deadline
+    }
+}
+
+fn tell_of_drain(running: usize, left: Duration) {
+    tracing::info!(running, left_s = left.as_secs(), "draining");
+    if running > 0 {
+        tracing::info!("a second signal ends at once what still runs");
     }
 }

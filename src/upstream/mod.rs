@@ -8,6 +8,7 @@ mod pool;
 mod reply;
 mod resolve;
 mod socket;
+mod tickets;
 mod tls;
 mod upload;
 

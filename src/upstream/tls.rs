@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
 use std::path::PathBuf;
+
+use super::tickets::Tickets;
 
 /// The client side of TLS for connections that speak HTTP/1.1.
 pub(super) fn client_config(ca_files: &[PathBuf]) -> Result<ClientConfig> {
@@ -24,6 +27,7 @@ pub(super) fn client_config(ca_files: &[PathBuf]) -> Result<ClientConfig> {
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::store(Arc::new(Tickets::new()));
     Ok(config)
 }
 

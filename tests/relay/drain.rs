@@ -205,7 +205,13 @@ async fn a_second_signal_ends_at_once() {
     let (_upstream, mut relay) = pair_with(&[]).await;
     let _running = begin(&relay, 60_000).await;
     relay.signal("TERM");
-    relay.line(|line| line["message"] == "draining").await;
+    let line = relay.line(|line| line["message"] == "draining").await;
+    assert_eq!(line["running"], 1);
+    assert!(
+        line["left_s"].as_u64().is_some_and(|left| left < 30),
+        "{line}"
+    );
+    relay.says("a second signal ends at once").await;
     relay.signal("TERM");
     assert_eq!(relay.exit_code().await, Some(130));
 }

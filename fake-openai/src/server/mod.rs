@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -74,7 +75,12 @@ async fn serve(
     let ending = match acceptor {
         None => drive(stream, state, number).await,
         Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => drive(stream, state, number).await,
+            Ok(stream) => {
+                let kind = stream.get_ref().1.handshake_kind();
+                let resumed = usize::from(kind == Some(HandshakeKind::Resumed));
+                state.resumed.fetch_add(resumed, Ordering::SeqCst);
+                drive(stream, state, number).await
+            }
             Err(_) => Ending::Close,
         },
     };

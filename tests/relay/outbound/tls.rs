@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{check_fault, relay_to, tls_upstream};
+use crate::support::ws::Socket;
 use crate::support::{SERVER_KEY, authorization, get, post};
 
 /// A PEM file of an authority, removed with the test.
@@ -52,6 +53,36 @@ async fn one_tls_connection_serves_exchange_after_exchange() {
         assert_eq!(answer.status, 200);
     }
     assert_eq!(upstream.connections(), 1);
+}
+
+/// Ten sockets at once, five times: each connection brings tickets for those that come after it.
+#[tokio::test]
+async fn of_many_tls_connections_only_the_first_ones_shake_hands_in_full() {
+    const AT_ONCE: usize = 10;
+    let upstream = tls_upstream().await;
+    let file = PemFile::new(upstream.ca_pem().expect("an authority"));
+    let relay = relay_to(&upstream.base_url(), &[("OPENAI_CA_FILE", file.path())]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..5 {
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let address = relay.address();
+            opening.spawn(async move {
+                let headers = [&authorization(), "X-Fake-Script: echo"];
+                Socket::open(address, "/v1/realtime?model=m", &headers).await
+            });
+        }
+        for socket in opening.join_all().await {
+            let mut socket = socket.unwrap_or_else(|no| panic!("refused: {}", no.text()));
+            // Tickets come with the first bytes behind a handshake.
+            socket.say("hello").await;
+            assert_eq!(socket.message().await.text(), "hello");
+            sockets.push(socket);
+        }
+    }
+    let (all, resumed) = (upstream.connections(), upstream.resumed());
+    assert_eq!(all, 5 * AT_ONCE);
+    assert!(resumed >= 4 * AT_ONCE, "{resumed} of {all}");
 }
 
 #[tokio::test]
