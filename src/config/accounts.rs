@@ -13,6 +13,9 @@ use super::{Accounts, DatabaseUrl, Registration};
 const SHORTEST_KEY: usize = 32;
 /// The longest life of an access token: that of the session it belongs to.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long the database may take.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(100);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5 * 60);
 const MAKE_ONE: &str = "make one with `openssl rand -hex 32`";
 
 /// What the rows set before it is settled.
@@ -79,11 +82,12 @@ pub(super) const ACCOUNTS: &[Row] = &[
         name: "DATABASE_TIMEOUT",
         default: "5",
         unit: "s",
-        accepts: "seconds above 0, or a number with ms, s, m or h; at most 168h",
+        accepts: "seconds, or a number with ms, s or m; from 100ms to 5m",
         help: "How long a question to the database may take altogether, two fifths of it for a connection. What has no answer by \
-               then is 503 at the routes of accounts; known accounts and relay keys go on.",
+               then is 503 at the routes of accounts. Requests that are relayed never wait for it for more than 5 s; known \
+               accounts and relay keys go on.",
         section: Section::Accounts,
-        set: |draft, text| put(&mut draft.config.database_timeout, value::timeout(text)),
+        set: |draft, text| put(&mut draft.config.database_timeout, patience(text)),
         ..PLAIN
     },
     Row {
@@ -186,6 +190,17 @@ fn life(text: &str) -> Result<Duration, String> {
     Ok(life)
 }
 
+fn patience(text: &str) -> Result<Duration, String> {
+    let patience = value::timeout(text)?;
+    if patience < SHORTEST_PATIENCE {
+        return Err("is too short for any answer".to_owned());
+    }
+    if patience > LONGEST_PATIENCE {
+        return Err("is longer than anybody waits".to_owned());
+    }
+    Ok(patience)
+}
+
 fn database(draft: &mut Draft, text: &str) -> Result<(), String> {
     let (url, passed_over) = DatabaseUrl::parse(text)?;
     for name in passed_over {
@@ -256,6 +271,9 @@ mod tests {
         };
         assert_eq!(life("10080").as_secs(), 10_080 * 60);
         assert_eq!(life("90s").as_secs(), 90);
+        for text in ["0", "99ms", "301", "168h", "soon"] {
+            error(&[("DATABASE_TIMEOUT", text)]);
+        }
         for text in ["0", "43201", "-5", "soon"] {
             error(&[KEY, ("ACCESS_TOKEN_EXPIRE_MINUTES", text)]);
         }

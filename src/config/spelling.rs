@@ -59,6 +59,7 @@ pub(super) fn suspects(given: &[&str]) -> Vec<String> {
         .filter_map(|name| {
             let called = CALLED.iter().find(|(called, _)| *called == name);
             let known = called.map(|(_, known)| *known);
+            let known = known.filter(|known| !given.contains(known));
             let known = known.or_else(|| nearest(name, &meant));
             known.map(|known| format!("`{name}` is set; did you mean `{known}`?"))
         })

@@ -164,7 +164,8 @@ impl Server {
 }
 
 fn tell_of_drain(running: usize, left: Duration) {
-    tracing::info!(running, left_s = left.as_secs(), "draining");
+    let left_s = (left + Duration::from_millis(500)).as_secs();
+    tracing::info!(running, left_s, "draining");
     if running > 0 {
         tracing::info!("a second signal ends at once what still runs");
     }

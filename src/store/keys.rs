@@ -132,7 +132,7 @@ impl Store {
         }
         let places = (0..BATCH).map(|place| of.get(place).copied().unwrap_or_default());
         let query = places.fold(sqlx::query(sql), |query, value| query.bind(value));
-        let found = self.ask(async {
+        let found = self.look(async {
             let rows = query.fetch_all(&self.reader).await?;
             rows.iter().map(read).collect()
         });
@@ -140,7 +140,7 @@ impl Store {
     }
 
     async fn one_key(&self, sql: &'static str, of: &str) -> Result<Option<Key>, Fault> {
-        let found = self.ask(async {
+        let found = self.look(async {
             let query = sqlx::query(sql).bind(of);
             let row = query.fetch_optional(&self.reader).await?;
             row.as_ref().map(key_of).transpose()
@@ -184,7 +184,7 @@ impl Store {
     /// Whether any key was ever made here.
     pub async fn has_keys(&self) -> Result<bool, Fault> {
         let query = sqlx::query("SELECT id FROM relay_keys LIMIT 1");
-        let row = self.ask(query.fetch_optional(&self.reader)).await?;
+        let row = self.look(query.fetch_optional(&self.reader)).await?;
         Ok(row.is_some())
     }
 

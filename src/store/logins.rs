@@ -123,7 +123,7 @@ impl Store {
         let sql = "SELECT u.id, u.username, u.email, u.role, u.is_active, u.created_at, u.last_login_at, \
                    s.revoked_at, s.expires_at \
                    FROM relay_logins s JOIN relay_users u ON u.id = s.user_id WHERE s.id = $1 AND u.id = $2";
-        let found = self.ask(async {
+        let found = self.look(async {
             let row = sqlx::query(sql)
                 .bind(login_id)
                 .bind(user_id)
@@ -144,7 +144,7 @@ impl Store {
                    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32)";
         let places = (0..BATCH).map(|place| login_ids.get(place).copied().unwrap_or_default());
         let query = places.fold(sqlx::query(sql), |query, id| query.bind(id));
-        let found = self.ask(async {
+        let found = self.look(async {
             let rows = query.fetch_all(&self.reader).await?;
             let members = rows
                 .iter()

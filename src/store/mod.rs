@@ -37,6 +37,11 @@ pub use users::{Credentials, LastAdmin, NewUser, Page, Role, User, UserChange};
 use self::fault::in_words;
 use crate::config::DatabaseUrl;
 
+/// How long a start waits for a server: all else is to be served meanwhile.
+const START: Duration = Duration::from_secs(2);
+/// The longest that is waited for what a relayed request asks, however patient all else is: how fresh a
+/// standing is counts on it (`admission::standing`).
+const LOOK: Duration = Duration::from_secs(5);
 /// How long an adoption or a migration may take: a hundred thousand users take seconds.
 const LONG_PATIENCE: Duration = Duration::from_secs(300);
 /// Takes SQLite's one lock for writing at once.
@@ -96,11 +101,11 @@ impl Store {
             DatabaseUrl::Postgres { url, .. } => Store::on_server(url.expose_secret(), patience)?,
         };
         let context = || format!("DATABASE_URL ({})", url.shown());
-        match store.prepare().await {
+        match store.started().await {
             Ok(()) => store.note(Condition::Up),
             Err(error) if store.dialect == Dialect::Postgres && is_absence(&error) => {
                 // A pool only knows that it had no connection in time.
-                let cause = reach(url, patience).await.err().unwrap_or(error);
+                let cause = reach(url, 2 * START).await.err().unwrap_or(error);
                 tracing::warn!(
                     "the database does not answer yet ({cause:#}): accounts wait for it, all else is served"
                 );
@@ -179,6 +184,15 @@ impl Store {
         self.writer.close().await;
     }
 
+    /// Prepares what can be had at once.
+    async fn started(&self) -> Result<()> {
+        if self.dialect == Dialect::Postgres {
+            let first = tokio::time::timeout(START, self.writer.acquire()).await;
+            first.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        }
+        self.prepare().await
+    }
+
     /// Migrates, and adopts the users of an earlier accounts API.
     async fn prepare(&self) -> Result<()> {
         let prepared = tokio::time::timeout(LONG_PATIENCE, async {
@@ -228,11 +242,24 @@ impl Store {
 
     /// Asks the database unless it is known to be gone, and notes whether it answered.
     async fn ask<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> Result<T, Fault> {
+        self.ask_within(self.patience, work).await
+    }
+
+    /// The same for what a relayed request waits for.
+    async fn look<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> Result<T, Fault> {
+        self.ask_within(self.patience.min(LOOK), work).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<T, Fault> {
         if self.condition() != Condition::Up {
             let why = "the database did not answer when it was last asked";
             return Err(Fault::Unreachable(why.to_owned()));
         }
-        self.timed(self.patience, work).await
+        self.timed(patience, work).await
     }
 
     async fn timed<T>(

@@ -1,5 +1,5 @@
 //! Tickets: TLS sessions that can be resumed, so that of many connections that are made at once few
-//! need a whole handshake.
+//! need a whole handshake. Never gives one out twice.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use rustls::pki_types::ServerName;
 /// The most for one server. A connection takes one and is given two or so (RFC 8446 section 4.6.1), so that
 /// there is a stock after the first few. Each holds its server's certificates, some 4 KiB.
 const MOST: usize = 128;
-/// For how many servers there is room: the upstream and a proxy are all that there are.
+/// For how many servers there is room in the rest: the upstream and a proxy are all that there are.
 const SERVERS: usize = 8;
 
 /// What was given for each server, in the order in which it came.

@@ -74,7 +74,7 @@ async fn zero_adds_nothing_and_neither_do_streams_that_may_not_grow() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_between_events_says_so_in_its_own_form_and_looks_cut() {
-    let (_upstream, mut relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "3")]).await;
+    let (_upstream, mut relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "2")]).await;
     let chat = ask(&relay, &stream(CHAT, &[], "hang=body")).await;
     assert!(!chat.is_complete);
     let text = chat.text();
@@ -115,7 +115,7 @@ async fn a_stream_that_breaks_within_an_event_is_only_cut() {
 
 #[tokio::test]
 async fn a_coded_stream_that_breaks_is_only_cut() {
-    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "3")]).await;
+    let (_upstream, relay) = pair_with(&[("OPENAI_READ_TIMEOUT", "2")]).await;
     let script = "hang=body header=Content-Encoding:br";
     let answer = ask(&relay, &stream(CHAT, &[], script)).await;
     assert!(!answer.is_complete);

@@ -30,6 +30,7 @@ async fn a_full_disk_stops_what_writes_and_nothing_else() {
         ("OPENAI_BASE_URL", base_url.as_str()),
         ("SECRET_KEY", crate::support::people::SECRET_KEY),
         ("DATABASE_URL", url.as_str()),
+        crate::support::people::PATIENT,
     ];
     // In a mount namespace of its own, so that nothing is left behind.
     let mount = format!(

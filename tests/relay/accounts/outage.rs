@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::*;
+use crate::support::people::PATIENT;
 use crate::support::relay::SOON;
 
 /// The default: here it is waited for.
@@ -160,6 +161,22 @@ async fn a_database_that_hangs_holds_nobody_up_who_is_known() {
     Tokens::of(&people.post("/api/v1/auth/refresh", &refresh).await);
 }
 
+/// Longer than the default.
+#[tokio::test]
+async fn a_slow_database_is_waited_for_as_long_as_is_said() {
+    let (postgres, people) = on_a_server_of_its_own(&[PATIENT]).await;
+    let known = people.join("alice").await;
+    postgres.tell("pause");
+    let body = json!({ "refresh_token": known.refresh });
+    let asking = people.post("/api/v1/auth/refresh", &body);
+    let waking = async {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        postgres.tell("continue");
+    };
+    let (answer, ()) = tokio::join!(asking, waking);
+    Tokens::of(&answer);
+}
+
 #[tokio::test]
 async fn a_relay_that_starts_before_its_database_serves_and_waits() {
     let postgres = Postgres::start();
@@ -225,6 +242,7 @@ async fn ten_relays_that_start_at_once_on_one_database_share_it() {
             ("OPENAI_BASE_URL", base_url.as_str()),
             ("SECRET_KEY", crate::support::people::SECRET_KEY),
             ("DATABASE_URL", database.url.as_str()),
+            PATIENT,
         ];
         let starts = (0..10).map(|_| Relay::start(&variables));
         let mut relays = Vec::new();

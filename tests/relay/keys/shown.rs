@@ -156,6 +156,7 @@ async fn without_accounts_the_operators_command_line_makes_keys_for_a_relay_that
         ("OPENAI_API_KEY", SERVER_KEY),
         ("OPENAI_BASE_URL", base_url.as_str()),
         ("DATABASE_URL", database.url.as_str()),
+        crate::support::people::PATIENT,
     ];
     let relay = Relay::start(&variables).await;
     let file = database.url.trim_start_matches("sqlite:///");

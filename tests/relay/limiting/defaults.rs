@@ -17,8 +17,9 @@ async fn after_a_hundred(each: Duration, ask: impl AsyncFn() -> Answer) -> Answe
     let (start, mut granted) = (Instant::now(), 0);
     loop {
         let answer = ask().await;
+        let back = start.elapsed().div_duration_f64(each).ceil() as usize;
+        assert!(granted <= 100 + back, "never refused: {granted}");
         if answer.status != 200 {
-            let back = start.elapsed().div_duration_f64(each).ceil() as usize;
             assert!(
                 (100..=100 + back).contains(&granted),
                 "{granted}, {back} back"

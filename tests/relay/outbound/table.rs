@@ -23,9 +23,9 @@ enum Seen {
 }
 
 /// Long enough that no busy machine is taken for a silent upstream.
-const READ: (&str, &str) = ("OPENAI_READ_TIMEOUT", "3");
+const READ: (&str, &str) = ("OPENAI_READ_TIMEOUT", "2");
 const WRITE: (&str, &str) = ("OPENAI_WRITE_TIMEOUT", "300ms");
-const CONNECT: (&str, &str) = ("OPENAI_CONNECT_TIMEOUT", "3");
+const CONNECT: (&str, &str) = ("OPENAI_CONNECT_TIMEOUT", "2");
 
 fn post(script: &str) -> Vec<u8> {
     let script = format!("X-Fake-Script: {script}");

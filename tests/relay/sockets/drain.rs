@@ -50,30 +50,45 @@ async fn each_path_hears_its_own_code_and_the_upstream_a_plain_close() {
 
 #[tokio::test]
 async fn no_message_is_cut_by_a_drain() {
+    const SESSIONS: usize = 8;
     let (upstream, mut relay) = pair_with(&[("DRAIN_TIMEOUT", "12")]).await;
-    // A message in fragments that takes longer than the first two thirds of the time.
-    let mut socket = echoing(&relay).await;
+    // Messages in fragments that take longer than the first two thirds of the time, after which each session
+    // leaves at a moment of its own: for some of them that comes within their message.
+    let mut sockets = Vec::new();
     let first = Frame {
         first: TEXT,
         payload: b"begun, ".to_vec(),
     };
-    socket.send(&first).await;
-    assert_eq!(socket.message().await, first);
+    for _ in 0..SESSIONS {
+        let mut socket = echoing(&relay).await;
+        socket.send(&first).await;
+        assert_eq!(socket.message().await, first);
+        sockets.push(socket);
+    }
     relay.signal("TERM");
     relay.line(|line| line["message"] == "draining").await;
-    tokio::time::sleep(std::time::Duration::from_millis(8500)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(9500)).await;
     let last = Frame::whole(crate::support::ws::CONTINUATION, "ended");
-    socket.send(&last).await;
-    assert_eq!(socket.message().await, last);
-    assert_eq!(socket.message().await.closes_with().0, 1012);
-    let seen = upstream.socket_until(0, |socket| !socket.open).await;
-    assert_eq!(seen.received.texts(), ["begun, ended"]);
+    for socket in &mut sockets {
+        socket.send(&last).await;
+        assert_eq!(socket.message().await, last);
+    }
+    for socket in &mut sockets {
+        assert_eq!(socket.message().await.closes_with().0, 1012);
+    }
+    for at in 0..SESSIONS {
+        let seen = upstream.socket_until(at, |socket| !socket.open).await;
+        assert_eq!(seen.received.texts(), ["begun, ended"]);
+    }
     assert_eq!(relay.exit_code().await, Some(0));
-    let line = relay.line(|line| line["status"] == 101).await;
-    assert_eq!(
-        (&line["outcome"], &line["client_close"]),
-        (&"drained".into(), &1012.into())
-    );
+    let lines = relay.exchanges();
+    assert_eq!(lines.len(), SESSIONS);
+    for line in lines {
+        assert_eq!(
+            (&line["outcome"], &line["client_close"]),
+            (&"drained".into(), &1012.into())
+        );
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ pub const SECRET_KEY: &str = "secret-key-for-tests-0123456789abcdef";
 /// Everybody's password in tests.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// So that a busy machine decides nothing.
+pub const PATIENT: (&str, &str) = ("DATABASE_TIMEOUT", "60");
+
 /// Where accounts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
@@ -108,6 +111,7 @@ impl Database {
         let variables = [
             ("DATABASE_URL", self.url.as_str()),
             ("SECRET_KEY", SECRET_KEY),
+            PATIENT,
         ];
         let mut command = command(&self.folder, &variables);
         command.args(arguments);
@@ -275,8 +279,7 @@ async fn start_relay(upstream: &FakeOpenAi, database: &Database, extra: &[(&str,
         ("DATABASE_URL", database.url.as_str()),
         // Tests ask more of the accounts API than people do.
         ("RATE_LIMIT_REQUESTS", "off"),
-        // So that a busy machine decides nothing.
-        ("DATABASE_TIMEOUT", "60"),
+        PATIENT,
     ];
     variables.extend_from_slice(extra);
     Relay::start(&variables).await

@@ -29,7 +29,7 @@ function makeKey(...words) {
 before(async () => {
   browser = await startBrowser("socket-page.mjs");
   const folder = mkdtempSync(join(tmpdir(), "openai-relay-keys-"));
-  variables = { DATABASE_URL: `sqlite:///${folder}/keys.db` };
+  variables = { DATABASE_TIMEOUT: "60", DATABASE_URL: `sqlite:///${folder}/keys.db` };
   pair = await startPair({ ...variables, ALLOWED_ORIGINS: browser.origin });
   // openai-node speaks wss alone. The two share nothing but the database and what tokens are sealed with.
   secure = await startPair({ ...variables, ...TLS });

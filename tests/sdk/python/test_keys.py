@@ -20,7 +20,7 @@ class Keys(Pair):
     """A relay whose keys are made by the command line; it has no accounts."""
 
     def __init__(self, folder):
-        self.environment = {"DATABASE_URL": f"sqlite:///{folder}/keys.db"}
+        self.environment = {"DATABASE_URL": f"sqlite:///{folder}/keys.db", "DATABASE_TIMEOUT": "60"}
         super().__init__(folder, self.environment)
 
     def make(self, *words):
